@@ -1,0 +1,56 @@
+#pragma once
+
+/// Merges rows into a dataset of Parquet files, by key, within a stated amount of memory.
+///
+/// Untouched files are not opened for writing; untouched row groups and column chunks are
+/// copied as bytes; rows keep their position. The result appears all at once through a
+/// journal: a merge that is killed leaves the old dataset or, once committed, one that the next
+/// merge or Recover() completes.
+///
+/// Threading: Merge may run in any thread; one writer per dataset at a time, others get
+/// kConflict. Errors: arrow::Status with an ErrorDetail (floodwall/error.h); on any error
+/// before the commit point the dataset is untouched. Units: bytes and rows.
+/// Lifetime: the source is borrowed until Merge returns.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "arrow/result.h"
+#include "arrow/type_fwd.h"
+#include "floodwall/export.h"
+#include "floodwall/merge_options.h"
+#include "floodwall/merge_result.h"
+#include "floodwall/recovery.h"
+
+namespace floodwall {
+
+/// The rows to merge in.
+class FLOODWALL_EXPORT MergeSource {
+ public:
+  /// Rows in memory, the caller's own: not counted against the budget, not copied whole.
+  static MergeSource FromTable(std::shared_ptr<arrow::Table> table);
+  /// A stream that can be read once. Its rows are held in the budget; a stream that does not
+  /// fit is refused with the memory it needs.
+  static MergeSource FromReader(std::shared_ptr<arrow::RecordBatchReader> reader);
+  /// Parquet files, in this order. Only their keys and the rows in work are held.
+  static MergeSource FromParquet(std::vector<std::string> paths);
+
+  const std::shared_ptr<arrow::Table>& table() const { return table_; }
+  const std::shared_ptr<arrow::RecordBatchReader>& reader() const { return reader_; }
+  const std::vector<std::string>& paths() const { return paths_; }
+
+ private:
+  MergeSource() = default;
+  std::shared_ptr<arrow::Table> table_;
+  std::shared_ptr<arrow::RecordBatchReader> reader_;
+  std::vector<std::string> paths_;
+};
+
+/// Merges `source` into the dataset at `path`: a directory of *.parquet files (created when
+/// missing, for upsert and insert) or one such file.
+FLOODWALL_EXPORT arrow::Result<MergeResult> Merge(const MergeSource& source,
+                                                  const std::string& path,
+                                                  const MergeOptions& options);
+
+}  // namespace floodwall

@@ -1,0 +1,120 @@
+#pragma once
+
+/// What a merge does and within which bounds: the knobs of floodwall::Merge.
+///
+/// Threading: plain values; MergeControl may be shared between threads. Errors: checked by
+/// Merge before anything is written. Units: bytes unless a name says rows.
+/// Lifetime: copied by Merge; the control is kept alive while the merge runs.
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "arrow/util/type_fwd.h"
+#include "floodwall/budget.h"
+#include "floodwall/export.h"
+
+namespace floodwall {
+
+enum class MergeStrategy {
+  kUpsert,  ///< replace rows whose key is in the source, add the others
+  kInsert,  ///< add rows whose key is absent; no existing file is touched
+  kUpdate,  ///< replace rows whose key is in the source, add nothing
+};
+
+/// Which of several source rows with one key counts.
+enum class SourceDuplicates {
+  kLast,   ///< the one at the highest position
+  kFirst,  ///< the one at the lowest position
+  kError,  ///< none: DuplicateKey with examples
+};
+
+/// Whether a null key component equals another null.
+enum class NullKeys {
+  kMatch,  ///< yes (SQL: IS NOT DISTINCT FROM)
+  kNever,  ///< no (SQL: =): such source rows are inserts, such target rows are never changed
+};
+
+/// Target columns that the source does not have, in matched rows.
+enum class MissingColumns {
+  kKeep,  ///< keep the old value
+  kNull,  ///< become null
+};
+
+/// Source columns that a target file does not have.
+enum class NewColumns {
+  kError,   ///< SchemaMismatch
+  kIgnore,  ///< dropped
+};
+
+/// Where a merge is. Everything that is not known yet is 0.
+struct MergeProgress {
+  std::string phase;  ///< "plan" "ingest" "match" "rewrite" "insert" "commit" "done"
+  int64_t done_bytes = 0;
+  int64_t total_bytes = 0;
+  int64_t done_rows = 0;
+  int64_t total_rows = 0;
+  int64_t spilled_bytes = 0;
+  int64_t used_bytes = 0;   ///< of the budget, now
+  int64_t limit_bytes = 0;  ///< of the budget
+  double elapsed_s = 0;
+};
+
+/// Watches and stops a running merge from another thread.
+class FLOODWALL_EXPORT MergeControl {
+ public:
+  /// Asks the merge to stop. It returns a Cancelled error within a second, unless it has
+  /// passed its commit point, and leaves the dataset as it was.
+  void Cancel() { cancelled_.store(true, std::memory_order_relaxed); }
+  bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
+  /// A consistent-enough picture: each figure is current, together they are not a snapshot.
+  MergeProgress progress() const;
+
+ private:
+  friend class ProgressReporter;
+  std::atomic<bool> cancelled_{false};
+  mutable std::mutex mutex_;
+  MergeProgress progress_;
+  int64_t started_ns_ = 0;
+  std::weak_ptr<Budget> budget_;
+  std::atomic<int64_t> done_bytes_{0};
+  std::atomic<int64_t> done_rows_{0};
+};
+
+struct MergeOptions {
+  MergeStrategy strategy = MergeStrategy::kUpsert;
+  /// Names of top-level columns, present in the source and in every target file. Nested
+  /// columns cannot be keys.
+  std::vector<std::string> key_columns;
+
+  /// Bound on everything the merge allocates that grows with the data. Anonymous memory
+  /// grows by at most this plus 16 MiB. Too small: MemoryLimitTooSmall, nothing written.
+  int64_t max_memory_bytes = 128 << 20;
+
+  SourceDuplicates source_duplicates = SourceDuplicates::kLast;
+  NullKeys null_keys = NullKeys::kMatch;
+  MissingColumns missing_columns = MissingColumns::kKeep;
+  NewColumns new_columns = NewColumns::kError;
+
+  /// Codec of new files; unset: that of the dataset's newest file, else snappy. Rewritten
+  /// files keep theirs, column by column.
+  std::optional<arrow::Compression::type> compression;
+  /// New files are split here.
+  int64_t max_rows_per_file = 5'000'000;
+  /// Encoded size at which new files start another row group. Larger groups compress and
+  /// scan better, smaller ones prune better; a small budget makes them smaller.
+  int64_t row_group_bytes = 64 << 20;
+
+  /// Files matched and rewritten at once; 0: the CPUs this process may use. Threads share
+  /// the memory bound and never change the bytes written.
+  int threads = 0;
+
+  /// Optional progress and cancellation.
+  std::shared_ptr<MergeControl> control;
+};
+
+}  // namespace floodwall

@@ -1,0 +1,19 @@
+#include <nanobind/nanobind.h>
+
+#include "floodwall/version.h"
+
+namespace nb = nanobind;
+
+namespace floodwall::python {
+void BindPool(nb::module_& m);
+void BindMerge(nb::module_& m);
+}  // namespace floodwall::python
+
+NB_MODULE(_core, m) {
+  m.doc() = "floodwall's C++ core. Use the floodwall package, not this module.";
+  m.attr("__version__") = FLOODWALL_VERSION;
+  // Classes live as long as the process: reports at exit would only name module globals.
+  nb::set_leak_warnings(false);
+  floodwall::python::BindPool(m);
+  floodwall::python::BindMerge(m);
+}

@@ -1,0 +1,93 @@
+"""``floodwall merge``: a merge from the command line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from floodwall._core import format_bytes
+from floodwall.merge import DEFAULT_MAX_MEMORY, MergeResult, merge
+
+_EXAMPLE = """example:
+  floodwall merge sales/ changes.parquet --on order_id,line --max-memory 128MiB
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the ``floodwall`` parser."""
+    parser = commands.add_parser(
+        "merge",
+        help="merge Parquet files into a dataset by key, within a memory limit",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("target", metavar="TARGET", help="dataset directory or Parquet file")
+    parser.add_argument("source", metavar="SOURCE", nargs="+", help="Parquet files to merge in")
+    parser.add_argument("--on", required=True, metavar="COLUMN[,COLUMN]", help="key columns")
+    parser.add_argument(
+        "--strategy", default="upsert", choices=["upsert", "insert", "update"],
+        help="default: %(default)s",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-memory", default=DEFAULT_MAX_MEMORY, metavar="SIZE", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--source-duplicates", default="last", choices=["last", "first", "error"],
+        help="which of several source rows with one key counts (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--null-keys", default="match", choices=["match", "never"],
+        help="whether a null key equals a null key (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--missing-columns", default="keep", choices=["keep", "null"],
+        help="target columns absent from the source, in matched rows (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--new-columns", default="error", choices=["error", "ignore"],
+        help="source columns absent from the target (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--compression", metavar="CODEC", help="codec of new files")
+    parser.add_argument("--threads", type=int, metavar="N", help="default: the usable CPUs")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
+    parser.add_argument("--no-progress", action="store_true", help="no progress on stderr")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Merge and print the result."""
+    result = merge(
+        args.source,
+        args.target,
+        args.strategy,
+        args.on.split(","),
+        max_memory=args.max_memory,
+        source_duplicates=args.source_duplicates,
+        null_keys=args.null_keys,
+        missing_columns=args.missing_columns,
+        new_columns=args.new_columns,
+        compression=args.compression,
+        threads=args.threads,
+        progress=not args.no_progress,
+    )
+    print(json.dumps(result.to_dict()) if args.json else _describe(result))
+    return 0
+
+
+def _describe(result: MergeResult) -> str:
+    return "\n".join(
+        [
+            f"{result.strategy}: {result.inserted:,} inserted, {result.updated:,} matched "
+            f"({result.unchanged:,} already identical), {result.duplicates_dropped:,} duplicate "
+            "source rows dropped",
+            f"rows: {result.target_count_before:,} before, {result.target_count_after:,} after",
+            f"files: {len(result.rewritten_files)} rewritten, {len(result.inserted_files)} new, "
+            f"{len(result.preserved_files)} untouched",
+            f"bytes: {format_bytes(result.bytes_written)} written, of these "
+            f"{format_bytes(result.bytes_copied)} copied, {format_bytes(result.bytes_encoded)} "
+            "encoded",
+            f"memory: {format_bytes(result.peak_memory_bytes)} at most, limit "
+            f"{format_bytes(result.limit_bytes)}",
+            f"time: {result.elapsed_s:.2f} s",
+        ]
+    )

@@ -1,0 +1,64 @@
+"""Progress of a merge on stderr: a live bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+
+from floodwall._core import format_bytes
+from floodwall.merge import MergeProgress
+
+_Report = Callable[[MergeProgress], None]
+
+
+def _fraction(progress: MergeProgress) -> tuple[int, int]:
+    if progress.total_bytes:
+        return progress.done_bytes, progress.total_bytes
+    return progress.done_rows, progress.total_rows
+
+
+def _memory(progress: MergeProgress) -> str:
+    return f"{format_bytes(progress.used_bytes)} of {format_bytes(progress.limit_bytes)}"
+
+
+@contextlib.contextmanager
+def show_progress() -> Iterator[_Report]:
+    """Give a function that draws the progress it gets."""
+    if sys.stderr.isatty():
+        try:
+            import rich.console
+            import rich.progress
+        except ImportError:
+            pass
+        else:
+            console = rich.console.Console(stderr=True)
+            columns = (
+                rich.progress.TextColumn("{task.description:>8}"),
+                rich.progress.BarColumn(),
+                rich.progress.TaskProgressColumn(),
+                rich.progress.TextColumn("{task.fields[memory]}"),
+                rich.progress.TimeElapsedColumn(),
+            )
+            with rich.progress.Progress(*columns, console=console, transient=True) as bar:
+                task = bar.add_task("plan", total=None, memory="")
+
+                def draw(progress: MergeProgress) -> None:
+                    done, total = _fraction(progress)
+                    bar.update(
+                        task, description=progress.phase, completed=done, total=total or None,
+                        memory=_memory(progress),
+                    )  # fmt: skip
+
+                yield draw
+            return
+    phase = ""
+
+    def line(progress: MergeProgress) -> None:
+        nonlocal phase
+        if progress.phase in (phase, "done"):
+            return
+        phase = progress.phase
+        print(f"{progress.elapsed_s:6.1f} s  {phase}, memory {_memory(progress)}", file=sys.stderr)
+
+    yield line

@@ -1,0 +1,349 @@
+"""Merge rows into a Parquet dataset within a stated amount of memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import glob as globbing
+import os
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.dataset as pads
+
+from floodwall import _core
+from floodwall.errors import MergeError
+from floodwall.pool import to_bytes
+
+__all__ = [
+    "MergeFileMetadata",
+    "MergeProgress",
+    "MergeResult",
+    "RecoveryResult",
+    "merge",
+    "recover",
+]
+
+DEFAULT_MAX_MEMORY = "256MiB"
+_POLL_SECONDS = 0.1
+
+_Choice = TypeVar("_Choice")
+
+
+@dataclasses.dataclass(frozen=True)
+class MergeFileMetadata:
+    """One file of the dataset after a merge."""
+
+    path: str
+    row_count: int
+    operation: str
+    """``"rewritten"``, ``"inserted"`` or ``"preserved"``."""
+    size_bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class MergeProgress:
+    """Where a merge is; what is not known yet is 0, an unknown ``eta_s`` is ``None``."""
+
+    phase: str
+    done_bytes: int
+    total_bytes: int
+    done_rows: int
+    total_rows: int
+    spilled_bytes: int
+    used_bytes: int
+    limit_bytes: int
+    elapsed_s: float
+    eta_s: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class MergeResult:
+    """What a merge did. ``target_count_before + inserted - deleted == target_count_after``.
+
+    ``updated`` counts distinct source keys that matched; ``unchanged`` is the part of them whose
+    rows were already identical. Sizes are bytes, times seconds.
+    """
+
+    strategy: str
+    source_count: int
+    target_count_before: int
+    target_count_after: int
+    inserted: int
+    updated: int
+    unchanged: int
+    deleted: int
+    duplicates_dropped: int
+    files: list[MergeFileMetadata] = dataclasses.field(repr=False)
+    metrics: dict[str, Any] = dataclasses.field(repr=False)
+    elapsed_s: float
+    limit_bytes: int
+    peak_memory_bytes: int
+    bytes_read: int
+    bytes_written: int
+    bytes_copied: int
+    bytes_encoded: int
+    bytes_spilled: int
+
+    def _paths(self, operation: str) -> list[str]:
+        return [file.path for file in self.files if file.operation == operation]
+
+    @property
+    def rewritten_files(self) -> list[str]:
+        """Files that were replaced."""
+        return self._paths("rewritten")
+
+    @property
+    def inserted_files(self) -> list[str]:
+        """Files that are new."""
+        return self._paths("inserted")
+
+    @property
+    def preserved_files(self) -> list[str]:
+        """Files that were not touched."""
+        return self._paths("preserved")
+
+    @property
+    def deleted_files(self) -> list[str]:
+        """Files that are gone; no strategy of this version removes one."""
+        return []
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON-ready values."""
+        out = dataclasses.asdict(self)
+        for name in ("rewritten_files", "inserted_files", "preserved_files", "deleted_files"):
+            out[name] = getattr(self, name)
+        return out
+
+
+@dataclasses.dataclass(frozen=True)
+class RecoveryResult:
+    """What ``recover`` found and did."""
+
+    action: str
+    """``"none"``, ``"rolled_forward"`` or ``"cleaned"``."""
+    published_files: list[str]
+    removed_files: list[str]
+    staged_bytes_removed: int
+
+
+def _choose(argument: str, value: object, enum: type[_Choice]) -> _Choice:
+    names = [name for name in dir(enum) if not name.startswith("_") and name.islower()]
+    names = [name for name in names if isinstance(getattr(enum, name), enum)]
+    if value in names:
+        return getattr(enum, str(value))  # type: ignore[no-any-return]
+    allowed = ", ".join(repr(name) for name in names)
+    raise MergeError(f"{argument} must be one of {allowed}; got {value!r}")
+
+
+def _positive(argument: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{argument} must be an integer, got {value!r}")
+    if value <= 0:
+        raise MergeError(f"{argument} must be positive, got {value}")
+    return value
+
+
+def _parquet_paths(data: Sequence[object]) -> list[str]:
+    paths: list[str] = []
+    for item in data:
+        text = os.fspath(item)  # type: ignore[call-overload]
+        if Path(text).is_dir():
+            found = sorted(str(path) for path in Path(text).rglob("*.parquet"))
+        elif Path(text).exists() or not globbing.has_magic(text):
+            found = [text]
+        else:
+            found = sorted(globbing.glob(text, recursive=True))
+        if not found:
+            raise MergeError(f"data names no Parquet file: {text!r}")
+        paths += found
+    return paths
+
+
+def _open_source(data: object) -> tuple[object, str]:
+    """Return what the core takes, and whether it is rows held by the caller, a stream or files."""
+    if isinstance(data, pa.Table | pa.RecordBatch):
+        return (pa.Table.from_batches([data]) if isinstance(data, pa.RecordBatch) else data), "table"
+    if isinstance(data, str | os.PathLike):
+        return _parquet_paths([data]), "parquet"
+    if isinstance(data, pads.Dataset):
+        return data.scanner(batch_readahead=1, fragment_readahead=1).to_reader(), "stream"
+    if isinstance(data, list | tuple) and data:
+        if all(isinstance(item, pa.Table) for item in data):
+            return pa.concat_tables(data, promote_options="permissive"), "table"
+        if all(isinstance(item, str | os.PathLike) for item in data):
+            return _parquet_paths(data), "parquet"
+    if hasattr(data, "__arrow_c_stream__"):
+        return data, "stream"
+    raise TypeError(
+        "data must be a pyarrow Table, a list of Tables, an object with __arrow_c_stream__ "
+        f"(polars, pandas, duckdb ...), a Dataset, or paths of Parquet files; got {type(data)}"
+    )
+
+
+def _to_progress(core: _core.JobProgress) -> MergeProgress:
+    done, total = (
+        (core.done_bytes, core.total_bytes) if core.total_bytes else (core.done_rows, core.total_rows)
+    )
+    eta = core.elapsed_s * (total - done) / done if 0 < done <= total else None
+    return MergeProgress(
+        core.phase, core.done_bytes, core.total_bytes, core.done_rows, core.total_rows,
+        core.spilled_bytes, core.used_bytes, core.limit_bytes, core.elapsed_s, eta,
+    )  # fmt: skip
+
+
+def _run(job: _core.MergeJob, progress: Callable[[MergeProgress], object] | None) -> Any:
+    """Run a job in a thread of its own, so that this one can report and be interrupted."""
+    outcome: list[Any] = []
+    finished = threading.Event()
+
+    def work() -> None:
+        try:
+            outcome.append(job.run())
+        except BaseException as error:  # handed to the waiting thread whole
+            outcome.append(error)
+        finally:
+            finished.set()
+
+    thread = threading.Thread(target=work, name="floodwall-merge", daemon=True)
+    thread.start()
+    try:
+        while not finished.wait(_POLL_SECONDS):
+            if progress is not None:
+                progress(_to_progress(job.progress()))
+        thread.join()
+        if progress is not None:
+            progress(_to_progress(job.progress()))
+    except BaseException:
+        # Ctrl-C, or a callback that raised: stop, and wait until the stage is cleaned away.
+        job.cancel()
+        thread.join()
+        raise
+    if isinstance(outcome[0], BaseException):
+        raise outcome[0]
+    return outcome[0]
+
+
+def merge(
+    data: object,
+    path: str | os.PathLike[str],
+    strategy: str,
+    key_columns: str | Sequence[str],
+    *,
+    max_memory: int | str | None = None,
+    source_duplicates: str = "last",
+    null_keys: str = "match",
+    missing_columns: str = "keep",
+    new_columns: str = "error",
+    compression: str | None = None,
+    max_rows_per_file: int = 5_000_000,
+    row_group_bytes: int | str = "64MiB",
+    threads: int | None = None,
+    progress: Callable[[MergeProgress], object] | bool | None = None,
+) -> MergeResult:
+    """Merge ``data`` into the Parquet dataset at ``path`` by key, within ``max_memory``.
+
+    Args:
+        data: A Table, a list of Tables, anything with ``__arrow_c_stream__``, a Dataset, or
+            path, paths or glob of Parquet files. Tables stay the caller's memory; a stream is
+            held within the budget; of files only keys and the rows in work are held.
+        path: A directory of ``*.parquet`` files (created for upsert and insert when missing) or
+            one such file.
+        strategy: ``"upsert"``, ``"insert"`` (existing files stay untouched) or ``"update"``.
+        key_columns: Names of the columns that identify a row.
+        max_memory: Bytes or text such as ``"128MiB"``. Anonymous memory grows by at most this
+            plus 16 MiB. Default 256 MiB.
+        source_duplicates: Which of several source rows with one key counts: ``"last"``,
+            ``"first"``, or ``"error"``.
+        null_keys: ``"match"``: null equals null. ``"never"``: as in SQL.
+        missing_columns: Target columns absent from the source ``"keep"`` their value in matched
+            rows or become ``"null"``.
+        new_columns: Source columns absent from the target: ``"error"`` or ``"ignore"``.
+        compression: Codec of new files; default that of the newest file, else snappy.
+        max_rows_per_file: New files are split here.
+        row_group_bytes: Size at which new files start another row group.
+        threads: Files worked on at once; default the CPUs this process may use. They share the
+            bound and never change the bytes written.
+        progress: ``True`` for a bar on a terminal (plain lines elsewhere, on stderr), or a
+            function that gets a ``MergeProgress`` about ten times a second in this thread.
+
+    Raises:
+        MemoryLimitTooSmall: It cannot fit; ``minimum_bytes`` would do. Nothing was written.
+        MergeError: Bad arguments or data (a ``ValueError``); subclasses say which.
+        ConflictError: Somebody else merges into, or changed, the dataset.
+        CommitError: The file system refused (an ``OSError``).
+
+    On any error before the commit point the dataset is as it was. A killed merge leaves the old
+    dataset, or one that the next merge or ``recover`` completes.
+    """
+    options = _core.MergeOptions()
+    options.strategy = _choose("strategy", strategy, _core.MergeStrategy)
+    names = [key_columns] if isinstance(key_columns, str) else list(key_columns)
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(f"key_columns must be column names, got {key_columns!r}")
+    options.key_columns = names
+    limit = DEFAULT_MAX_MEMORY if max_memory is None else max_memory
+    options.max_memory_bytes = to_bytes("max_memory", limit)
+    options.source_duplicates = _choose(
+        "source_duplicates", source_duplicates, _core.SourceDuplicates
+    )
+    options.null_keys = _choose("null_keys", null_keys, _core.NullKeys)
+    options.missing_columns = _choose("missing_columns", missing_columns, _core.MissingColumns)
+    options.new_columns = _choose("new_columns", new_columns, _core.NewColumns)
+    options.max_rows_per_file = _positive("max_rows_per_file", max_rows_per_file)
+    options.row_group_bytes = to_bytes("row_group_bytes", row_group_bytes)
+    options.threads = 0 if threads is None else _positive("threads", threads)
+    if compression is not None:
+        name = "uncompressed" if compression.lower() == "none" else compression.lower()
+        if name not in ("snappy", "gzip", "lz4", "zstd", "brotli", "uncompressed"):
+            raise MergeError(
+                "compression must be snappy, gzip, lz4, zstd, brotli or uncompressed; "
+                f"got {compression!r}"
+            )
+        options.set_compression(name)
+    source, kind = _open_source(data)
+    job = _core.MergeJob(source, kind, os.fspath(path), options)
+    if progress is True:
+        from floodwall.cli.progress import show_progress
+
+        with show_progress() as report:
+            core = _run(job, report)
+    else:
+        core = _run(job, progress or None)
+    return MergeResult(
+        strategy=strategy,
+        source_count=core.source_count,
+        target_count_before=core.target_count_before,
+        target_count_after=core.target_count_after,
+        inserted=core.inserted,
+        updated=core.updated,
+        unchanged=core.unchanged,
+        deleted=core.deleted,
+        duplicates_dropped=core.duplicates_dropped,
+        files=[
+            MergeFileMetadata(f.path, f.row_count, f.operation, f.size_bytes) for f in core.files
+        ],
+        metrics={"operation_breakdown": dict(core.phase_seconds), "threads": core.threads},
+        elapsed_s=core.elapsed_s,
+        limit_bytes=core.limit_bytes,
+        peak_memory_bytes=core.peak_memory_bytes,
+        bytes_read=core.bytes_read,
+        bytes_written=core.bytes_written,
+        bytes_copied=core.bytes_copied,
+        bytes_encoded=core.bytes_encoded,
+        bytes_spilled=core.bytes_spilled,
+    )
+
+
+def recover(path: str | os.PathLike[str]) -> RecoveryResult:
+    """Complete an interrupted merge of the dataset at ``path``, or clean it away.
+
+    Every ``merge`` does this by itself; call it before reading a dataset whose last merge was
+    killed. Raises ``ConflictError`` while a merge runs.
+    """
+    core = _core.recover(os.fspath(path))
+    return RecoveryResult(
+        core.action, core.published_files, core.removed_files, core.staged_bytes_removed
+    )

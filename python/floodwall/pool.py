@@ -1,0 +1,151 @@
+"""Budgets that count bytes and pools that cannot pass them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from floodwall import _core
+from floodwall.errors import MemoryLimitExceeded
+
+__all__ = ["Budget", "GuardedPool"]
+
+Size = int | str | None
+
+
+def to_bytes(argument: str, size: int | str) -> int:
+    """Turn a size argument (bytes, or text such as ``"256MiB"``) into bytes.
+
+    Raises ``TypeError`` or ``ValueError`` naming the argument.
+    """
+    if isinstance(size, bool) or not isinstance(size, int | str):
+        raise TypeError(f"{argument} must be bytes or a text such as '256MiB', got {size!r}")
+    if isinstance(size, str):
+        try:
+            return _core.parse_byte_size(size)
+        except ValueError as error:
+            raise ValueError(f"{argument}: {error}") from None
+    if size < 0:
+        raise ValueError(f"{argument} must not be negative, got {size}")
+    return size
+
+
+class Budget:
+    """Count bytes against a limit, for itself and every ancestor, exactly.
+
+    Thread-safe. ``limit`` is bytes, a text such as ``"1GiB"``, or ``None`` for no limit of
+    its own.
+    """
+
+    _core: _core.Budget
+
+    def __init__(self, limit: Size, *, name: str = "", parent: Budget | None = None) -> None:
+        """Make a root budget, or a child of ``parent``."""
+        limit_bytes = -1 if limit is None else to_bytes("limit", limit)
+        self._core = _core.Budget.make(name, limit_bytes, parent._core if parent else None)
+
+    @classmethod
+    def _wrap(cls, core: _core.Budget) -> Budget:
+        budget = cls.__new__(cls)
+        budget._core = core
+        return budget
+
+    @property
+    def name(self) -> str:
+        """What errors and reports call it."""
+        return self._core.name
+
+    @property
+    def limit_bytes(self) -> int | None:
+        """The limit in bytes, ``None`` for none."""
+        limit = self._core.limit_bytes
+        return None if limit < 0 else limit
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes counted now, children included."""
+        return self._core.used_bytes
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most bytes ever counted at once, exact."""
+        return self._core.peak_bytes
+
+    @property
+    def children(self) -> list[Budget]:
+        """Budgets directly below that are still alive."""
+        return [Budget._wrap(child) for child in self._core.children]
+
+    def report(self) -> str:
+        """Return the tree as indented text, one budget a line."""
+        return self._core.report()
+
+    def __repr__(self) -> str:
+        """Return name, use and limit."""
+        limit = "none" if self.limit_bytes is None else _core.format_bytes(self.limit_bytes)
+        used = _core.format_bytes(self.used_bytes)
+        return f"Budget({self.name!r}, used {used}, limit {limit})"
+
+
+class GuardedPool:
+    """An Arrow memory pool with an exact cap.
+
+    Hand ``arrow_pool`` to any pyarrow function that takes ``memory_pool``. A request that does
+    not fit raises ``pyarrow.ArrowMemoryError`` (a ``MemoryError``) with limit, use and holders
+    in its text; ``translate_denials()`` turns it into a ``MemoryLimitExceeded`` with the facts.
+
+    Thread-safe. The pool itself lives until the process ends, because buffers keep raw
+    pointers to it; this object is a handle.
+
+    Do not install it with ``pyarrow.set_memory_pool`` around code you do not know: pyarrow's
+    CSV reader aborts the process when a pool says no.
+    """
+
+    def __init__(self, limit_or_budget: int | str | Budget | None, *, name: str = "") -> None:
+        """Make a pool on a budget of its own, or on a given one."""
+        if isinstance(limit_or_budget, Budget):
+            self.budget = limit_or_budget
+        else:
+            self.budget = Budget(limit_or_budget, name=name or f"pool-{os.getpid()}")
+        self._core = _core.GuardedPool.make(self.budget._core)
+        self.arrow_pool: pa.MemoryPool = self._core.arrow_pool()
+
+    @property
+    def limit_bytes(self) -> int | None:
+        """The budget's limit."""
+        return self.budget.limit_bytes
+
+    @property
+    def bytes_allocated(self) -> int:
+        """Bytes allocated from this pool now."""
+        return self._core.bytes_allocated
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most bytes ever allocated at once, exact."""
+        return self._core.max_memory
+
+    @contextlib.contextmanager
+    def translate_denials(self) -> Iterator[None]:
+        """Raise ``MemoryLimitExceeded`` where pyarrow raises its own error inside the block.
+
+        pyarrow keeps only the text of a denial; used bytes and holders are those at the time of
+        translation, the request's size is unknown (-1).
+        """
+        denied = self.denied_count
+        try:
+            yield
+        except pa.ArrowMemoryError as error:
+            if isinstance(error, MemoryLimitExceeded) or self.denied_count == denied:
+                raise
+            limit = -1 if self.limit_bytes is None else self.limit_bytes
+            used, holders = self.budget.used_bytes, self.budget._core.holders
+            raise MemoryLimitExceeded(str(error), -1, limit, used, holders) from error
+
+    @property
+    def denied_count(self) -> int:
+        """Requests refused so far."""
+        return self._core.denied_count

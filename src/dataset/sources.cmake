@@ -1,0 +1,4 @@
+floodwall_module(dataset
+  SOURCES commit.cc compact_thrift.cc journal.cc listing.cc lock.cc parquet_assembler.cc
+          parquet_source.cc staged_output.cc storage.cc
+  LINKS floodwall_pool Parquet::parquet_shared)

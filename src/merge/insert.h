@@ -1,0 +1,33 @@
+#pragma once
+
+/// Writes source rows without a match into new files.
+///
+/// Threading: one thread. Errors: kSchemaMismatch for values that do not fit, kCommit from
+/// the staged files. Memory: one row group of source rows, sized by the budget, and its
+/// encoder. Lifetime: borrows everything.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "dataset/commit.h"
+#include "merge/row_source.h"
+#include "merge/target.h"
+
+namespace floodwall {
+
+struct InsertedFile {
+  std::string staged_path;
+  std::string relative_path;
+  int64_t num_rows = 0;
+  int64_t size_bytes = 0;
+};
+
+/// Inserts the source rows whose bit is set in `wanted` (their number in `count`), in
+/// source order, in the schema of the target's newest file or, without one, the source's.
+arrow::Result<std::vector<InsertedFile>> InsertRows(const Target& target, RowSource* source,
+                                                    const RowBitmap& wanted, int64_t count,
+                                                    Storage* storage, Commit* commit,
+                                                    RunContext* context);
+
+}  // namespace floodwall

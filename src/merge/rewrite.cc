@@ -1,0 +1,297 @@
+#include "merge/rewrite.h"
+
+#include <algorithm>
+#include <atomic>
+#include <new>
+#include <set>
+
+#include "floodwall/bytes.h"
+#include "floodwall/error.h"
+
+namespace floodwall {
+namespace {
+
+/// Write buffer, indexes, Arrow's small change: beside the page memory of one rewrite.
+constexpr int64_t kTaskOverhead = 2 * kMiB;
+
+/// What happens to one leaf column of a file.
+struct ColumnPlan {
+  int leaf = 0;
+  int source_column = -1;  ///< -1 with `replace`: becomes null
+  bool replace = false;
+};
+
+std::vector<ColumnPlan> PlanColumns(const ParquetSource& file, const arrow::Schema& source,
+                                    const MergeOptions& options) {
+  std::vector<ColumnPlan> plans;
+  const parquet::SchemaDescriptor& schema = *file.metadata()->schema();
+  for (int leaf = 0; leaf < schema.num_columns(); ++leaf) {
+    const std::string& name = schema.GetColumnRoot(leaf)->name();
+    ColumnPlan plan{leaf, source.GetFieldIndex(name), false};
+    // Equal keys: nothing to replace.
+    const bool key = std::find(options.key_columns.begin(), options.key_columns.end(), name) !=
+                     options.key_columns.end();
+    plan.replace = !key && (plan.source_column >= 0 ||
+                            options.missing_columns == MissingColumns::kNull);
+    plans.push_back(plan);
+  }
+  return plans;
+}
+
+/// Memory of the dearest chunk that may be recoded in a file.
+arrow::Result<int64_t> TaskNeed(const TargetFile& target, const ParquetSource& file,
+                                const std::vector<ColumnPlan>& plans) {
+  int64_t need = 0;
+  for (size_t g = 0; g < target.row_groups.size(); ++g) {
+    if (target.row_groups[g].matches.empty()) continue;
+    const int group = static_cast<int>(g);
+    for (const ColumnPlan& plan : plans) {
+      if (!plan.replace) continue;
+      ARROW_ASSIGN_OR_RAISE(const PageSummary pages, file.ScanPages(group, plan.leaf));
+      need = std::max(need, ColumnRecoder::EncodeNeed(pages, file.chunk_range(group, plan.leaf).length,
+                                                      target.row_groups[g].num_rows));
+    }
+  }
+  return need + kTaskOverhead;
+}
+
+/// Loads the source rows that a stretch of row groups needs.
+class RowLoader {
+ public:
+  RowLoader(RowSource* source, int64_t row_bytes, int64_t share)
+      : source_(source), row_bytes_(row_bytes), share_(share) {}
+
+  bool in_memory() const { return row_bytes_ == 0; }
+  /// Distinct rows that may be loaded at once.
+  int64_t max_rows() const { return in_memory() ? INT64_MAX : share_ / row_bytes_; }
+  arrow::Result<std::shared_ptr<const RowSet>> Load(std::vector<int64_t> ordinals) {
+    std::sort(ordinals.begin(), ordinals.end());
+    ordinals.erase(std::unique(ordinals.begin(), ordinals.end()), ordinals.end());
+    return source_->Load(std::move(ordinals));
+  }
+
+ private:
+  RowSource* source_;
+  int64_t row_bytes_;
+  int64_t share_;
+};
+
+class FileRewriter {
+ public:
+  FileRewriter(Target* target, size_t file, RowSource* source, Storage* storage, Commit* commit,
+               RowBitmap* changed, RunContext* context)
+      : target_(target),
+        index_(file),
+        file_(target->files()[file]),
+        schema_(*source->schema()),
+        storage_(storage),
+        commit_(commit),
+        changed_(changed),
+        context_(context) {}
+
+  /// rows: everything this file needs; null: loaded stretch by stretch.
+  arrow::Result<RewrittenFile> Run(std::shared_ptr<const RowSet> rows, RowLoader* loader) {
+    ARROW_ASSIGN_OR_RAISE(base_, ParquetSource::Open(target_->AbsolutePath(file_),
+                                                     context_->encode_pool->budget()));
+    plans_ = PlanColumns(*base_, schema_, context_->options);
+    size_t loaded_until = 0;
+    for (size_t g = 0; g < file_.row_groups.size(); ++g) {
+      ARROW_RETURN_NOT_OK(context_->progress.CheckCancelled());
+      if (loader != nullptr && g >= loaded_until && !file_.row_groups[g].matches.empty()) {
+        rows.reset();
+        ARROW_ASSIGN_OR_RAISE(rows, LoadFrom(g, loader, &loaded_until));
+      }
+      ARROW_RETURN_NOT_OK(RewriteRowGroup(g, rows));
+    }
+    RewrittenFile out;
+    out.file = index_;
+    out.changed = assembler_ != nullptr;
+    if (assembler_) {
+      ARROW_ASSIGN_OR_RAISE(out.assembled, assembler_->Finish());
+      context_->bytes_copied += out.assembled.copied_bytes;
+      context_->bytes_encoded += out.assembled.encoded_bytes;
+      context_->bytes_written += out.assembled.size_bytes;
+    }
+    return out;
+  }
+
+ private:
+  arrow::Result<std::shared_ptr<const RowSet>> LoadFrom(size_t first, RowLoader* loader,
+                                                        size_t* until) {
+    std::vector<int64_t> ordinals;
+    size_t g = first;
+    for (; g < file_.row_groups.size(); ++g) {
+      const auto& matches = file_.row_groups[g].matches;
+      if (g > first && static_cast<int64_t>(ordinals.size() + matches.size()) > loader->max_rows()) {
+        break;
+      }
+      for (const RowMatch& match : matches) ordinals.push_back(match.ordinal);
+    }
+    *until = g;
+    return loader->Load(std::move(ordinals));
+  }
+
+  /// The staged file begins with the first row group that really changes; those before it are
+  /// copied then.
+  arrow::Status StartFile(size_t row_group) {
+    if (assembler_) return arrow::Status::OK();
+    ARROW_ASSIGN_OR_RAISE(auto staged,
+                          storage_->CreateFile(commit_->StagePath(), file_.file.mode));
+    ARROW_ASSIGN_OR_RAISE(assembler_, ParquetAssembler::Make(std::move(staged), base_,
+                                                             context_->encode_pool));
+    for (size_t g = 0; g < row_group; ++g) {
+      ARROW_RETURN_NOT_OK(assembler_->CopyRowGroup(static_cast<int>(g)));
+    }
+    return arrow::Status::OK();
+  }
+
+  arrow::Status RewriteRowGroup(size_t g, const std::shared_ptr<const RowSet>& rows) {
+    const TargetRowGroup& group = file_.row_groups[g];
+    const int base_group = static_cast<int>(g);
+    int64_t group_bytes = 0;
+    for (const ColumnPlan& plan : plans_) {
+      group_bytes += base_->chunk_range(base_group, plan.leaf).length;
+    }
+    std::vector<bool> recode(plans_.size(), false);
+    bool any = false;
+    if (!group.matches.empty()) {
+      for (const ColumnPlan& plan : plans_) {
+        if (!plan.replace) continue;
+        auto recoder = MakeRecoder(base_group, plan, rows);
+        ARROW_ASSIGN_OR_RAISE(const bool differs, recoder.Differs());
+        context_->bytes_read += base_->chunk_range(base_group, plan.leaf).length;
+        recode[static_cast<size_t>(plan.leaf)] = differs;
+        any |= differs;
+      }
+    }
+    if (any) {
+      ARROW_RETURN_NOT_OK(StartFile(g));
+      ARROW_RETURN_NOT_OK(assembler_->BeginRowGroup(base_group));
+      std::vector<uint8_t> changed(group.matches.size(), 0);
+      for (const ColumnPlan& plan : plans_) {
+        if (recode[static_cast<size_t>(plan.leaf)]) {
+          auto recoder = MakeRecoder(base_group, plan, rows);
+          ARROW_RETURN_NOT_OK(recoder.Recode(assembler_.get(), &changed));
+        } else {
+          ARROW_RETURN_NOT_OK(assembler_->CopyChunk(plan.leaf));
+        }
+      }
+      ARROW_RETURN_NOT_OK(assembler_->EndRowGroup(group.num_rows));
+      for (size_t i = 0; i < changed.size(); ++i) {
+        if (changed[i] != 0) changed_->Set(group.matches[i].ordinal);
+      }
+    } else if (assembler_) {
+      ARROW_RETURN_NOT_OK(assembler_->CopyRowGroup(base_group));
+    }
+    context_->progress.Advance(group_bytes, group.num_rows);
+    return arrow::Status::OK();
+  }
+
+  ColumnRecoder MakeRecoder(int row_group, const ColumnPlan& plan,
+                            const std::shared_ptr<const RowSet>& rows) {
+    RunContext* context = context_;
+    const int column = plan.source_column;
+    auto take = [rows, column, context](std::span<const int64_t> ordinals)
+        -> arrow::Result<std::shared_ptr<arrow::Array>> {
+      if (column < 0) return std::shared_ptr<arrow::Array>();
+      return rows->Take(column, ordinals, context->encode_pool);
+    };
+    return ColumnRecoder(base_, row_group, plan.leaf,
+                         &file_.row_groups[static_cast<size_t>(row_group)].matches, take, context_);
+  }
+
+  Target* target_;
+  size_t index_;
+  TargetFile& file_;
+  const arrow::Schema& schema_;
+  Storage* storage_;
+  Commit* commit_;
+  RowBitmap* changed_;
+  RunContext* context_;
+  std::shared_ptr<ParquetSource> base_;
+  std::vector<ColumnPlan> plans_;
+  std::unique_ptr<ParquetAssembler> assembler_;
+};
+
+}  // namespace
+
+arrow::Result<std::vector<RewrittenFile>> RewriteFiles(Target* target, RowSource* source,
+                                                       Storage* storage, Commit* commit,
+                                                       int threads, RowBitmap* changed,
+                                                       RunContext* context) {
+  std::vector<size_t> touched;
+  int64_t task_need = 0;
+  int64_t group_rows = 0;  // most distinct rows one row group needs
+  int64_t all_rows = 0;
+  int64_t total_bytes = 0;
+  int64_t total_rows = 0;
+  for (size_t f = 0; f < target->files().size(); ++f) {
+    const TargetFile& file = target->files()[f];
+    if (!file.touched) continue;
+    touched.push_back(f);
+    total_bytes += file.file.version.size_bytes;
+    total_rows += file.num_rows;
+    ARROW_ASSIGN_OR_RAISE(auto opened, ParquetSource::Open(target->AbsolutePath(file),
+                                                           context->read_pool->budget()));
+    const auto plans = PlanColumns(*opened, *source->schema(), context->options);
+    ARROW_ASSIGN_OR_RAISE(const int64_t need, TaskNeed(file, *opened, plans));
+    task_need = std::max(task_need, need);
+    for (const TargetRowGroup& group : file.row_groups) {
+      const auto rows = static_cast<int64_t>(group.matches.size());
+      group_rows = std::max(group_rows, rows);
+      all_rows += rows;
+    }
+  }
+  if (touched.empty()) return std::vector<RewrittenFile>{};
+  context->progress.StartPhase("rewrite", total_bytes, total_rows);
+
+  ARROW_ASSIGN_OR_RAISE(const int64_t row_bytes, source->LoadedBytesPerRow());
+  // New values of a slice exist as Arrow values and as Parquet pages at once.
+  const int64_t value_bytes = row_bytes > 0 ? row_bytes : 512;
+  task_need += 4 * std::min(group_rows, ColumnRecoder::kSliceRows) * std::min<int64_t>(value_bytes, 512);
+  const int64_t held = context->budget->used_bytes();
+  const int64_t minimum = held + task_need + group_rows * row_bytes * 3 / 2;
+  if (minimum > context->options.max_memory_bytes) {
+    return context->TooSmall("rewriting one row group takes " + FormatBytes(minimum - held) +
+                                 " beside the " + FormatBytes(held) + " of the key index",
+                             minimum + minimum / 16);
+  }
+  // As many threads as the budget carries; half of it stays for source rows.
+  int workers = threads;
+  while (workers > 1 && held + workers * task_need + all_rows * row_bytes * 3 / 2 >
+                            context->options.max_memory_bytes) {
+    --workers;
+  }
+  const int64_t share =
+      context->options.max_memory_bytes - held - workers * task_need;
+  // Loading a row touches it twice for a moment (the batch and what is taken from it).
+  RowLoader loader(source, row_bytes * 3 / 2, share);
+
+  std::vector<RewrittenFile> out(touched.size());
+  const auto rewrite = [&](int64_t i, std::shared_ptr<const RowSet> rows,
+                           RowLoader* stretches) -> arrow::Status {
+    FileRewriter rewriter(target, touched[static_cast<size_t>(i)], source, storage, commit, changed,
+                          context);
+    ARROW_ASSIGN_OR_RAISE(out[static_cast<size_t>(i)], rewriter.Run(std::move(rows), stretches));
+    return arrow::Status::OK();
+  };
+  const auto count = static_cast<int64_t>(touched.size());
+  if (loader.in_memory() || all_rows <= loader.max_rows()) {
+    std::vector<int64_t> ordinals;
+    if (!loader.in_memory()) {
+      for (const size_t f : touched) {
+        for (const TargetRowGroup& group : target->files()[f].row_groups) {
+          for (const RowMatch& match : group.matches) ordinals.push_back(match.ordinal);
+        }
+      }
+    }
+    ARROW_ASSIGN_OR_RAISE(auto rows, loader.Load(std::move(ordinals)));
+    ARROW_RETURN_NOT_OK(
+        ParallelFor(workers, count, [&](int64_t i) { return rewrite(i, rows, nullptr); }));
+  } else {
+    for (int64_t i = 0; i < count; ++i) ARROW_RETURN_NOT_OK(rewrite(i, nullptr, &loader));
+  }
+  return out;
+}
+
+}  // namespace floodwall

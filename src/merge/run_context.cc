@@ -1,0 +1,137 @@
+#include "merge/run_context.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "floodwall/bytes.h"
+#include "floodwall/error.h"
+
+namespace floodwall {
+namespace {
+
+int64_t NowNanoseconds() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+}  // namespace
+
+MergeProgress MergeControl::progress() const {
+  std::lock_guard lock(mutex_);
+  MergeProgress out = progress_;
+  out.done_bytes = done_bytes_.load(std::memory_order_relaxed);
+  out.done_rows = done_rows_.load(std::memory_order_relaxed);
+  if (started_ns_ > 0) out.elapsed_s = static_cast<double>(NowNanoseconds() - started_ns_) * 1e-9;
+  if (auto budget = budget_.lock()) out.used_bytes = budget->used_bytes();
+  return out;
+}
+
+ProgressReporter::ProgressReporter(std::shared_ptr<MergeControl> control,
+                                   std::shared_ptr<Budget> budget)
+    : control_(std::move(control)) {
+  if (!control_) return;
+  std::lock_guard lock(control_->mutex_);
+  control_->started_ns_ = NowNanoseconds();
+  control_->progress_.limit_bytes = budget->limit_bytes();
+  control_->budget_ = std::move(budget);
+}
+
+void ProgressReporter::StartPhase(const std::string& phase, int64_t total_bytes,
+                                  int64_t total_rows) {
+  if (!control_) return;
+  std::lock_guard lock(control_->mutex_);
+  control_->progress_.phase = phase;
+  control_->progress_.total_bytes = total_bytes;
+  control_->progress_.total_rows = total_rows;
+  control_->done_bytes_ = 0;
+  control_->done_rows_ = 0;
+}
+
+void ProgressReporter::Advance(int64_t bytes, int64_t rows) {
+  if (!control_) return;
+  control_->done_bytes_.fetch_add(bytes, std::memory_order_relaxed);
+  control_->done_rows_.fetch_add(rows, std::memory_order_relaxed);
+}
+
+arrow::Status ProgressReporter::CheckCancelled() const {
+  if (control_ && control_->cancelled()) {
+    return MakeError(ErrorKind::kCancelled, "the merge was cancelled; the dataset is unchanged");
+  }
+  return arrow::Status::OK();
+}
+
+RunContext::RunContext(const MergeOptions& merge_options)
+    : options(merge_options),
+      budget(Budget::Make("merge", merge_options.max_memory_bytes)),
+      index_pool(GuardedPool::Make(Budget::Make("key index", Budget::kUnlimited, budget))),
+      payload_pool(GuardedPool::Make(Budget::Make("source rows", Budget::kUnlimited, budget))),
+      read_pool(GuardedPool::Make(Budget::Make("key scan", Budget::kUnlimited, budget))),
+      encode_pool(GuardedPool::Make(Budget::Make("rewrite", Budget::kUnlimited, budget),
+                                    OnExceed::kRecord)),
+      progress(merge_options.control, budget) {}
+
+arrow::Status RunContext::TooSmall(const std::string& what, int64_t minimum) const {
+  auto detail = std::make_shared<ErrorDetail>(ErrorKind::kMemoryLimitTooSmall);
+  detail->requested_bytes = minimum;
+  detail->minimum_bytes = minimum;
+  detail->limit_bytes = options.max_memory_bytes;
+  detail->used_bytes = budget->used_bytes();
+  detail->holders = budget->Holders();
+  return MakeError(std::move(detail),
+                   "max_memory is too small for this merge, nothing was written: " + what +
+                       "; limit " + FormatBytes(options.max_memory_bytes) + ", minimum " +
+                       FormatBytes(minimum) + " (" + std::to_string(minimum) + " bytes)");
+}
+
+arrow::Status ParallelFor(int threads, int64_t count,
+                          const std::function<arrow::Status(int64_t)>& work) {
+  std::atomic<int64_t> next{0};
+  std::atomic<bool> failed{false};
+  std::mutex mutex;
+  int64_t first_failed = count;
+  arrow::Status failure;
+  const auto loop = [&] {
+    while (!failed.load(std::memory_order_relaxed)) {
+      const int64_t i = next.fetch_add(1);
+      if (i >= count) return;
+      arrow::Status status;
+      try {
+        status = work(i);
+      } catch (const std::bad_alloc&) {
+        status = arrow::Status::OutOfMemory("the system has no memory left for the merge");
+      } catch (const std::exception& e) {
+        status = arrow::Status::UnknownError("merge failed: ", e.what());
+      }
+      if (status.ok()) continue;
+      std::lock_guard lock(mutex);
+      failed = true;
+      if (i < first_failed) {
+        first_failed = i;
+        failure = std::move(status);
+      }
+    }
+  };
+  const auto workers = std::min<int64_t>(threads, count);
+  {
+    std::vector<std::jthread> pool;
+    for (int64_t t = 1; t < workers; ++t) pool.emplace_back(loop);
+    loop();
+  }
+  return failure;
+}
+
+int UsableCpus() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (::sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
+  return static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+}
+
+}  // namespace floodwall

@@ -1,0 +1,64 @@
+#pragma once
+
+/// What every phase of one merge shares: budget, pools, options, counters, cancellation.
+///
+/// Threading: pools, budget and counters may be used from all workers. Lifetime: lives on
+/// the stack of Merge and outlives every phase.
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "arrow/status.h"
+#include "floodwall/budget.h"
+#include "floodwall/guarded_pool.h"
+#include "floodwall/merge_options.h"
+
+namespace floodwall {
+
+/// Publishes progress into a MergeControl, which may be absent.
+class ProgressReporter {
+ public:
+  ProgressReporter(std::shared_ptr<MergeControl> control, std::shared_ptr<Budget> budget);
+  void StartPhase(const std::string& phase, int64_t total_bytes, int64_t total_rows);
+  void Advance(int64_t bytes, int64_t rows);
+  /// Cancelled when the caller asked to stop.
+  arrow::Status CheckCancelled() const;
+
+ private:
+  std::shared_ptr<MergeControl> control_;
+};
+
+struct RunContext {
+  explicit RunContext(const MergeOptions& merge_options);
+
+  const MergeOptions& options;
+  std::shared_ptr<Budget> budget;  ///< limit: max_memory_bytes
+  GuardedPool* index_pool;         ///< key index, bitmaps, matches: denied at the limit
+  GuardedPool* payload_pool;       ///< source rows: denied at the limit
+  GuardedPool* read_pool;          ///< key scans: denied at the limit
+  /// Decoders and encoders of the rewrite. Never denied, because Parquet's encoders do not
+  /// survive it: their worst case is checked against the budget before they start.
+  GuardedPool* encode_pool;
+  ProgressReporter progress;
+  std::atomic<int64_t> bytes_read{0};
+  std::atomic<int64_t> bytes_copied{0};
+  std::atomic<int64_t> bytes_encoded{0};
+  std::atomic<int64_t> bytes_written{0};
+
+  /// kMemoryLimitTooSmall: `what` needs `minimum` bytes in all.
+  arrow::Status TooSmall(const std::string& what, int64_t minimum) const;
+};
+
+/// Runs work(0) ... work(count - 1) on up to `threads` threads, each index once, in
+/// ascending order of start. The first failure (lowest index among those seen) stops the
+/// rest and is returned.
+arrow::Status ParallelFor(int threads, int64_t count,
+                          const std::function<arrow::Status(int64_t)>& work);
+
+/// CPUs this process may use, by its affinity mask.
+int UsableCpus();
+
+}  // namespace floodwall

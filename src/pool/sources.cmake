@@ -1,0 +1,3 @@
+floodwall_module(pool
+  SOURCES budget.cc guarded_pool.cc
+  LINKS floodwall_base)

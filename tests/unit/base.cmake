@@ -1,0 +1,1 @@
+floodwall_test(test_base MODULE base SOURCES unit/byte_size_test.cc unit/error_test.cc)
