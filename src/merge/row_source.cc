@@ -5,6 +5,7 @@
 
 #include "arrow/array/concatenate.h"
 #include "arrow/builder.h"
+#include "arrow/chunk_resolver.h"
 #include "arrow/compute/api.h"
 #include "arrow/util/byte_size.h"
 #include "floodwall/bytes.h"
@@ -18,6 +19,37 @@ namespace floodwall {
 namespace {
 
 constexpr int64_t kBatchRows = 32768;
+
+bool IsView(const arrow::DataType& type) {
+  return type.id() == arrow::Type::STRING_VIEW || type.id() == arrow::Type::BINARY_VIEW;
+}
+
+std::shared_ptr<arrow::DataType> WithoutView(const std::shared_ptr<arrow::DataType>& type) {
+  if (type->id() == arrow::Type::STRING_VIEW) return arrow::utf8();
+  if (type->id() == arrow::Type::BINARY_VIEW) return arrow::binary();
+  return type;
+}
+
+/// Copies the views at the given positions of a column into plain strings.
+template <typename Positions>
+arrow::Result<std::shared_ptr<arrow::Array>> GatherViews(const arrow::ChunkedArray& column,
+                                                         const Positions& positions,
+                                                         arrow::MemoryPool* pool) {
+  arrow::BinaryBuilder builder(pool);
+  const arrow::ChunkResolver resolver(column.chunks());
+  for (const int64_t position : positions) {
+    const auto at = resolver.Resolve(position);
+    const auto& chunk = static_cast<const arrow::BinaryViewArray&>(
+        *column.chunk(static_cast<int>(at.chunk_index)));
+    if (chunk.IsNull(at.index_in_chunk)) {
+      ARROW_RETURN_NOT_OK(builder.AppendNull());
+    } else {
+      ARROW_RETURN_NOT_OK(builder.Append(chunk.GetView(at.index_in_chunk)));
+    }
+  }
+  ARROW_ASSIGN_OR_RAISE(auto bytes, builder.Finish());
+  return bytes->View(WithoutView(column.type()));
+}
 constexpr int64_t kStreamBuffer = 64 * kKiB;
 
 class TableRows final : public RowSource {
@@ -202,6 +234,11 @@ arrow::Result<std::shared_ptr<arrow::Array>> RowSet::Take(int column,
     builder.UnsafeAppend(position);
   }
   ARROW_ASSIGN_OR_RAISE(auto indices, builder.Finish());
+  if (IsView(*table_->column(column)->type())) {
+    const auto& typed = static_cast<const arrow::Int64Array&>(*indices);
+    return GatherViews(*table_->column(column),
+                       std::span(typed.raw_values(), static_cast<size_t>(typed.length())), pool);
+  }
   const auto options = arrow::compute::TakeOptions::NoBoundsCheck();
   ARROW_ASSIGN_OR_RAISE(arrow::Datum taken, arrow::compute::Take(table_->column(column), indices,
                                                                  options, &exec));
@@ -271,8 +308,14 @@ arrow::Status ReadRowGroup(const std::shared_ptr<ParquetSource>& file, int row_g
       for (const std::string& name : columns) {
         const int i = batch->schema()->GetFieldIndex(name);
         if (i < 0) return arrow::Status::KeyError("no column '", name, "' in '", file->path(), "'");
-        fields.push_back(batch->schema()->field(i));
-        arrays.push_back(batch->column(i));
+        auto array = batch->column(i);
+        if (IsView(*array->type())) {
+          std::vector<int64_t> all(static_cast<size_t>(array->length()));
+          std::iota(all.begin(), all.end(), 0);
+          ARROW_ASSIGN_OR_RAISE(array, GatherViews(arrow::ChunkedArray(array), all, pool));
+        }
+        fields.push_back(batch->schema()->field(i)->WithType(array->type()));
+        arrays.push_back(std::move(array));
       }
       auto ordered = arrow::RecordBatch::Make(arrow::schema(std::move(fields)), batch->num_rows(),
                                               std::move(arrays));
@@ -294,7 +337,11 @@ arrow::Result<std::shared_ptr<arrow::Schema>> ArrowSchemaOf(const ParquetSource&
     ARROW_RETURN_NOT_OK(parquet::arrow::FromParquetSchema(
         file.metadata()->schema(), parquet::default_arrow_reader_properties(),
         file.metadata()->key_value_metadata(), &schema));
-    return schema;
+    arrow::FieldVector fields;
+    for (const auto& field : schema->fields()) {
+      fields.push_back(field->WithType(WithoutView(field->type())));
+    }
+    return arrow::schema(std::move(fields), schema->metadata());
   } catch (const std::exception& e) {
     return MakeError(ErrorKind::kUnsupportedFile,
                      "cannot read the schema of '" + file.path() + "': " + e.what());

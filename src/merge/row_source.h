@@ -69,14 +69,15 @@ class RowSource {
   int64_t num_rows_ = 0;
 };
 
-/// Decodes columns (top-level field names) of one row group, batch by batch, one file's worth
-/// of pages a column in memory.
+/// Decodes columns (top-level field names) of one row group, batch by batch, one page of each
+/// column in memory. String views come as strings.
 arrow::Status ReadRowGroup(const std::shared_ptr<ParquetSource>& file, int row_group,
                            const std::vector<std::string>& columns, int64_t batch_rows,
                            arrow::MemoryPool* pool,
                            const std::function<arrow::Status(const arrow::RecordBatch&)>& visit);
 
-/// The Arrow schema of a Parquet file as its writer stored it.
+/// The Arrow schema of a Parquet file as its writer stored it, string views as strings: Arrow's
+/// kernels (take, cast) do not take views.
 arrow::Result<std::shared_ptr<arrow::Schema>> ArrowSchemaOf(const ParquetSource& file);
 
 }  // namespace floodwall

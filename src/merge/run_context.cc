@@ -67,14 +67,25 @@ arrow::Status ProgressReporter::CheckCancelled() const {
   return arrow::Status::OK();
 }
 
+namespace {
+
+/// glibc's allocator behind the merge's pools: it gives large blocks back to the system when they
+/// are freed. With the wheel's mimalloc the same merge grew by 101 MiB instead of 43 MiB, and was
+/// killed at a limit of 64 MiB, because freed pages stay with it for a second.
+GuardedPool* MakePool(const char* name, const std::shared_ptr<Budget>& budget, OnExceed on_exceed) {
+  return GuardedPool::Make(Budget::Make(name, Budget::kUnlimited, budget), on_exceed,
+                           arrow::system_memory_pool());
+}
+
+}  // namespace
+
 RunContext::RunContext(const MergeOptions& merge_options)
     : options(merge_options),
       budget(Budget::Make("merge", merge_options.max_memory_bytes)),
-      index_pool(GuardedPool::Make(Budget::Make("key index", Budget::kUnlimited, budget))),
-      payload_pool(GuardedPool::Make(Budget::Make("source rows", Budget::kUnlimited, budget))),
-      read_pool(GuardedPool::Make(Budget::Make("key scan", Budget::kUnlimited, budget))),
-      encode_pool(GuardedPool::Make(Budget::Make("rewrite", Budget::kUnlimited, budget),
-                                    OnExceed::kRecord)),
+      index_pool(MakePool("key index", budget, OnExceed::kDeny)),
+      payload_pool(MakePool("source rows", budget, OnExceed::kDeny)),
+      read_pool(MakePool("key scan", budget, OnExceed::kDeny)),
+      encode_pool(MakePool("rewrite", budget, OnExceed::kRecord)),
       progress(merge_options.control, budget) {}
 
 arrow::Status RunContext::TooSmall(const std::string& what, int64_t minimum) const {

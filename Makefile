@@ -1,0 +1,76 @@
+# floodwall: `make` lists the verbs. Everything is installed into .venv and build/.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+SOURCES := $(shell find include src python cmake -type f -not -name '*.pyc' 2>/dev/null) CMakeLists.txt pyproject.toml
+JOBS := $(shell nproc)
+
+help: ## list the verbs
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+$(VENV)/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "floodwall needs Python 3.11 or newer; set PYTHON to one"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq python3-venv && $(PYTHON) -m venv $(VENV); } || { echo "install python3-venv first"; exit 1; }
+	@$(PY) -m pip install -q --upgrade 'pip>=25.1'
+	@$(PY) -m pip install -q 'scikit-build-core>=0.11' 'nanobind>=2.4' 'pyarrow>=26.0,<26.1' 'cmake>=3.26' ninja
+	@touch $@
+
+# The package, built against the venv's pyarrow.
+$(VENV)/installed: $(VENV)/made $(SOURCES)
+	$(PY) -m pip install -q --no-build-isolation --no-deps --force-reinstall .
+	@touch $@
+
+$(VENV)/group-%: $(VENV)/made pyproject.toml
+	@$(PY) -m pip install -q --group $*
+	@touch $@
+
+demo: $(VENV)/installed $(VENV)/group-demo ## upsert real data inside 128 MiB and check it
+	$(PY) tools/demo.py
+
+.PHONY: gtest
+gtest:
+	@[ -e /usr/include/gtest/gtest.h ] || { \
+	  if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq --no-install-recommends libgtest-dev; \
+	  else echo "the C++ tests need GTest: apt-get install libgtest-dev"; exit 1; fi; }
+
+configure = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" cmake --preset $(1) -DPython_EXECUTABLE=$(CURDIR)/$(PY) \
+  -DPyArrow_ROOT=$$($(PY) -c 'import importlib.util, os; print(os.path.dirname(importlib.util.find_spec("pyarrow").origin))') >/dev/null
+build = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" cmake --build --preset $(1) -j $(JOBS)
+
+cpp-tests: $(VENV)/made gtest
+	$(call configure,dev)
+	$(call build,dev)
+
+test: $(VENV)/installed $(VENV)/group-test cpp-tests ## build and run all tests
+	cd build/dev && $(CURDIR)/$(VENV)/bin/ctest --output-on-failure -j $(JOBS)
+	$(PY) -m pytest -q -m "not long"
+
+test-long: test ## sanitizers and the long crash runs
+	for preset in asan tsan; do \
+	  $(call configure,$$preset) && $(call build,$$preset) && \
+	  (cd build/$$preset && FLOODWALL_STRESS_SECONDS=60 $(CURDIR)/$(VENV)/bin/ctest --output-on-failure) || exit 1; done
+	$(PY) -m pytest -q -m long
+
+lint: $(VENV)/installed $(VENV)/group-test $(VENV)/group-lint ## includes, formats, types, stubs
+	$(PY) tools/check_includes.py
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	git ls-files '*.cc' '*.h' | xargs $(VENV)/bin/clang-format --dry-run -Werror
+	$(PY) -m mypy
+	$(PY) -m nanobind.stubgen -q -m floodwall._core -o build/_core.pyi
+	diff -u python/floodwall/_core.pyi build/_core.pyi
+
+stubs: $(VENV)/installed $(VENV)/group-lint ## rewrite python/floodwall/_core.pyi
+	$(PY) -m nanobind.stubgen -q -m floodwall._core -o python/floodwall/_core.pyi
+
+format: $(VENV)/group-lint ## format C++ and Python
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix -q .
+	git ls-files '*.cc' '*.h' | xargs $(VENV)/bin/clang-format -i
+
+clean: ## remove what make made
+	rm -rf build $(VENV) .demo
+
+.PHONY: help demo cpp-tests test test-long lint stubs format clean

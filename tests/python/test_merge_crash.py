@@ -1,0 +1,65 @@
+"""kill -9 at random moments: after recovery the dataset is the old one or the new one."""
+
+import random
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+import floodwall
+
+KILLS = 50
+_CHILD = """
+import sys, floodwall, pyarrow.parquet as pq
+source = pq.read_table(sys.argv[2])
+print("ready", flush=True)
+floodwall.merge(source, sys.argv[1], "upsert", "id", max_memory="64MiB")
+"""
+
+
+def test_kill_at_fifty_random_moments(dataset: Path, tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    ids = list(range(0, 33_000, 3))
+    source = pa.table({"id": ids, "price": [-1.0] * len(ids), "text": ["new"] * len(ids)})
+    pq.write_table(source, tmp_path / "source.parquet")
+
+    def read(root: Path) -> list[dict[str, object]]:
+        return ds.dataset(root).to_table().sort_by("id").to_pylist()
+
+    old = read(dataset)
+    whole = tmp_path / "whole"
+    shutil.copytree(dataset, whole)
+    started = time.monotonic()
+    floodwall.merge(source, whole, "upsert", "id", max_memory="64MiB")
+    duration = time.monotonic() - started
+    new = read(whole)
+    assert old != new
+
+    seed = random.Random(7)
+    outcomes = []
+    for i in range(KILLS):
+        root = tmp_path / f"run{i}"
+        shutil.copytree(dataset, root)
+        child = subprocess.Popen(
+            [sys.executable, "-c", _CHILD, str(root), str(tmp_path / "source.parquet")],
+            stdout=subprocess.PIPE,
+        )
+        assert child.stdout is not None
+        child.stdout.readline()
+        time.sleep(seed.uniform(0, 1.2 * duration))
+        child.kill()
+        child.wait()
+        child.stdout.close()
+        floodwall.recover(root)
+        assert floodwall.recover(root).action == "none"
+        found = read(root)
+        assert found in (old, new)
+        outcomes.append(found == new)
+        shutil.rmtree(root)
+    assert True in outcomes
+    assert False in outcomes

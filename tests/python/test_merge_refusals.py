@@ -1,0 +1,168 @@
+"""Bad input: a clear typed error, and the dataset as it was."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import floodwall
+
+GOOD = pa.table({"id": [1, 2], "price": [1.0, 2.0]})
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*.parquet"))}
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda d: floodwall.merge(GOOD, d, "upsert", "nope"), floodwall.MergeError, "nope"),
+        (lambda d: floodwall.merge(GOOD, d, "upsert", []), floodwall.MergeError, "key_columns"),
+        (lambda d: floodwall.merge(GOOD, d, "replace", "id"), floodwall.MergeError, "strategy"),
+        (lambda d: floodwall.merge(GOOD, "", "upsert", "id"), floodwall.MergeError, "path"),
+        (lambda d: floodwall.merge(GOOD, "  ", "upsert", "id"), floodwall.MergeError, "path"),
+        (lambda d: floodwall.merge(GOOD, d, "upsert", "id", max_memory=-1), ValueError, "-1"),
+        (lambda d: floodwall.merge(GOOD, d, "upsert", "id", max_memory=0), ValueError, "0"),
+        (lambda d: floodwall.merge(GOOD, d, "upsert", "id", max_memory="x"), ValueError, "'x'"),
+        (lambda d: floodwall.merge(GOOD, d, "upsert", "id", max_memory=True), TypeError, "True"),
+        (lambda d: floodwall.merge(GOOD, d, "upsert", "id", threads=-1), ValueError, "threads"),
+        (lambda d: floodwall.merge(GOOD, d, "upsert", "id", compression="q"), ValueError, "'q'"),
+        (lambda d: floodwall.merge(42, d, "upsert", "id"), TypeError, "data"),
+        (lambda d: floodwall.merge("no*.parquet", d, "upsert", "id"), ValueError, "no*.parquet"),
+        (
+            lambda d: floodwall.merge(pa.table({"id": ["1"], "price": [1.0]}), d, "upsert", "id"),
+            floodwall.SchemaMismatchError,
+            "id",
+        ),
+        (
+            lambda d: floodwall.merge(pa.table({"id": [1], "new": [1.0]}), d, "upsert", "id"),
+            floodwall.SchemaMismatchError,
+            "new",
+        ),
+        (
+            lambda d: floodwall.merge(pa.table({"id": [1], "price": ["abc"]}), d, "update", "id"),
+            floodwall.SchemaMismatchError,
+            "price",
+        ),
+    ],
+)
+def test_bad_arguments(
+    dataset: Path, call: Callable[[Path], object], error: type[Exception], text: str
+) -> None:
+    before = contents(dataset)
+    with pytest.raises(error, match=text.replace("*", r"\*")):
+        call(dataset)
+    assert contents(dataset) == before
+
+
+def test_update_needs_a_target(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="non-existent target"):
+        floodwall.merge(GOOD.slice(0, 0), tmp_path / "none", "update", "id")
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_source_without_rows_changes_nothing(dataset: Path) -> None:
+    before = contents(dataset)
+    result = floodwall.merge(GOOD.slice(0, 0), dataset, "upsert", "id")
+    assert contents(dataset) == before
+    assert result.target_count_after == 30_000
+    assert len(result.preserved_files) == 3
+
+
+@pytest.mark.parametrize("damage", ["truncated", "footer", "empty", "text"])
+def test_corrupt_target_file(dataset: Path, damage: str) -> None:
+    victim = dataset / "f1.parquet"
+    data = victim.read_bytes()
+    victim.write_bytes(
+        {
+            "truncated": data[: len(data) // 2],
+            "footer": data[:-200] + bytes(192) + data[-8:],
+            "empty": b"",
+            "text": b"not parquet at all, just text that is long enough",
+        }[damage]
+    )
+    before = contents(dataset)
+    with pytest.raises(floodwall.UnsupportedFileError, match=r"f1\.parquet"):
+        floodwall.merge(GOOD, dataset, "upsert", "id")
+    assert contents(dataset) == before
+    assert os.listdir(dataset / "_floodwall") == ["lock"]
+
+
+def test_read_only_directory(dataset: Path) -> None:
+    code = (
+        "import sys, floodwall, pyarrow as pa\n"
+        "try:\n"
+        "    floodwall.merge(pa.table({'id': [1], 'price': [9.0]}), sys.argv[1], 'update', 'id')\n"
+        "except floodwall.CommitError as error:\n"
+        "    sys.exit(7 if error.errno == 13 else 1)\n"
+    )
+    before = contents(dataset)
+    # root may write everywhere, so the child gives up its rights.
+    parents = [dataset, *dataset.parents[:3]]
+    modes = [p.stat().st_mode for p in parents]
+    for p in parents[1:]:
+        p.chmod(0o755)
+    dataset.chmod(0o555)
+    user = 65534 if os.getuid() == 0 else None
+    site = str(Path(floodwall.__file__).parents[1])
+    readable = subprocess.run([sys.executable, "-c", "import floodwall"], user=user, check=False)
+    if readable.returncode != 0:
+        pytest.skip("an unprivileged child cannot read this interpreter's packages: " + site)
+    done = subprocess.run([sys.executable, "-c", code, str(dataset)], user=user, check=False)
+    for p, mode in zip(parents, modes, strict=True):
+        p.chmod(mode)
+    assert done.returncode == 7
+    assert contents(dataset) == before
+
+
+def test_a_limit_too_small_names_the_minimum_that_works(dataset: Path) -> None:
+    source = pa.table({"id": list(range(0, 30_000, 3)), "price": [0.5] * 10_000})
+    before = contents(dataset)
+    with pytest.raises(floodwall.MemoryLimitTooSmall) as error:
+        floodwall.merge(source, dataset, "update", "id", max_memory="2MiB")
+    assert contents(dataset) == before
+    minimum = error.value.minimum_bytes
+    assert minimum > 2 << 20
+    result = floodwall.merge(source, dataset, "update", "id", max_memory=minimum)
+    assert result.updated == 10_000
+    assert result.peak_memory_bytes <= minimum
+
+
+def test_a_stream_that_does_not_fit_is_refused(dataset: Path) -> None:
+    schema = pa.schema([("id", pa.int64()), ("text", pa.string())])
+    batch = pa.record_batch([list(range(1000)), ["x" * 10_000] * 1000], schema=schema)
+    reader = pa.RecordBatchReader.from_batches(schema, (batch for _ in range(5)))
+    with pytest.raises(floodwall.MemoryLimitTooSmall) as error:
+        floodwall.merge(reader, dataset, "update", "id", max_memory="16MiB")
+    assert error.value.minimum_bytes > 50_000_000
+
+
+def test_nested_columns_are_refused_for_updates(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"id": [1], "l": [[1, 2]]}), tmp_path / "f.parquet")
+    with pytest.raises(floodwall.UnsupportedFileError, match="nested"):
+        floodwall.merge(pa.table({"id": [1], "l": [[3]]}), tmp_path, "update", "id")
+
+
+def test_hive_partitions_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "day=1").mkdir()
+    pq.write_table(pa.table({"id": [1]}), tmp_path / "day=1" / "f.parquet")
+    with pytest.raises(floodwall.UnsupportedFileError, match="partition"):
+        floodwall.merge(pa.table({"id": [1]}), tmp_path, "upsert", "id")
+
+
+def test_two_merges_at_once_conflict(dataset: Path) -> None:
+    import fcntl
+
+    (dataset / "_floodwall").mkdir()
+    with (dataset / "_floodwall" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(floodwall.ConflictError):
+            floodwall.merge(GOOD, dataset, "upsert", "id")
+        with pytest.raises(floodwall.ConflictError):
+            floodwall.recover(dataset)

@@ -1,0 +1,123 @@
+"""Run a Python function call in a child whose anonymous memory is bounded and measured.
+
+Where a cgroup v1 or v2 memory controller is writable, the child runs inside a fresh cgroup whose
+limit is set from the baseline it has reached after its imports: beyond it the kernel kills.
+Everywhere, RssAnon is sampled every two milliseconds; a peak shorter than that can be missed,
+which is why the cgroup is the judge and the samples are the figure.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+MIB = 1 << 20
+_V1 = Path("/sys/fs/cgroup/memory")
+_V2 = Path("/sys/fs/cgroup")
+_SAMPLE_SECONDS = 0.002
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a child ended and what it took."""
+
+    exit_code: int
+    stdout: str
+    wall_s: float
+    cpu_s: float
+    baseline_bytes: int
+    growth_bytes: int
+    limited_by_cgroup: bool
+
+
+def _make_cgroup() -> tuple[Path, str] | None:
+    for root, limit in ((_V1, "memory.limit_in_bytes"), (_V2, "memory.max")):
+        group = root / f"floodwall-{os.getpid()}-{time.monotonic_ns()}"
+        try:
+            group.mkdir()
+        except OSError:
+            continue
+        if (group / limit).exists():
+            return group, limit
+        group.rmdir()
+    return None
+
+
+def _anonymous_bytes(pid: int) -> int:
+    try:
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        pass
+    return 0
+
+
+_RUNNER = """
+import os, sys
+import floodwall, floodwall.cli, floodwall.cli.progress, json
+try:
+    import rich.progress, rich.console
+except ImportError:
+    pass
+ready, go = int(sys.argv[1]), int(sys.argv[2])
+os.write(ready, b"r")
+os.read(go, 1)
+sys.exit(floodwall.cli.main(sys.argv[3:]))
+"""
+
+
+def run_cli(arguments: list[str], limit_bytes: int | None) -> Outcome:
+    """Run the floodwall command line in a child, ``limit_bytes`` above its own baseline.
+
+    The child imports everything first and waits; then its anonymous memory is the baseline.
+    stderr is passed through (live progress), stdout is returned.
+    """
+    ready_read, ready_write = os.pipe()
+    go_read, go_write = os.pipe()
+    group = _make_cgroup() if limit_bytes is not None else None
+    try:
+        child = subprocess.Popen(
+            [sys.executable, "-c", _RUNNER, str(ready_write), str(go_read), *arguments],
+            stdout=subprocess.PIPE, pass_fds=(ready_write, go_read),
+        )  # fmt: skip
+        os.close(ready_write)
+        os.read(ready_read, 1)
+        baseline = _anonymous_bytes(child.pid)
+        if group is not None and limit_bytes is not None:
+            # The group counts what is charged from now on: the child's growth and page cache,
+            # which the kernel reclaims before it kills.
+            directory, limit_file = group
+            (directory / limit_file).write_text(str(limit_bytes))
+            (directory / "cgroup.procs").write_text(str(child.pid))
+        started = time.monotonic()
+        os.write(go_write, b"g")
+        peak = baseline
+        while True:
+            peak = max(peak, _anonymous_bytes(child.pid))
+            # Not Popen.poll: that would reap the child without its CPU time.
+            pid, status, usage = os.wait4(child.pid, os.WNOHANG)
+            if pid:
+                child.returncode = os.waitstatus_to_exitcode(status)
+                break
+            time.sleep(_SAMPLE_SECONDS)
+        wall = time.monotonic() - started
+        assert child.stdout is not None
+        stdout = child.stdout.read().decode()
+        child.stdout.close()
+        return Outcome(
+            child.returncode, stdout, wall, usage.ru_utime + usage.ru_stime, baseline,
+            peak - baseline, group is not None,
+        )  # fmt: skip
+    finally:
+        for fd in (ready_read, go_read, go_write):
+            with contextlib.suppress(OSError):
+                os.close(fd)
+        if group is not None:
+            with contextlib.suppress(OSError):
+                group[0].rmdir()
