@@ -22,9 +22,9 @@ uint64_t MultiplyFold(uint64_t a, uint64_t b) {
 
 }  // namespace
 
-arrow::Result<std::unique_ptr<KeyIndex>> KeyIndex::Make(const KeySchema* schema, int64_t capacity,
+arrow::Result<std::unique_ptr<KeyIndex>> KeyIndex::Make(const KeySchema& schema, int64_t capacity,
                                                         arrow::MemoryPool* pool) {
-  auto index = std::unique_ptr<KeyIndex>(new KeyIndex(schema, pool));
+  auto index = std::unique_ptr<KeyIndex>(new KeyIndex(schema.inlined, pool));
   std::random_device device;
   index->seed_ = (static_cast<uint64_t>(device()) << 32) | device();
   index->capacity_ = capacity;
@@ -89,7 +89,7 @@ arrow::Result<int64_t> KeyIndex::Insert(const KeyBatch& batch, int64_t row, int6
     if (replace) slot.ordinal = ordinal;
     return old;
   };
-  if (schema_->inlined) {
+  if (inlined_) {
     const InlineKey& key = batch.inlined[static_cast<size_t>(row)];
     int64_t i = SlotOf(Hash(key));
     for (; table_[i].ordinal != kNone; i = i + 1 == slots_ ? 0 : i + 1) {
@@ -111,7 +111,7 @@ arrow::Result<int64_t> KeyIndex::Insert(const KeyBatch& batch, int64_t row, int6
 }
 
 void KeyIndex::Find(const KeyBatch& batch, int64_t* out) const {
-  if (!schema_->inlined) {
+  if (!inlined_) {
     for (int64_t row = 0; row < batch.length; ++row) {
       const std::string_view key = batch.Bytes(row);
       const uint64_t hash = Hash(key);

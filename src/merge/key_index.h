@@ -26,7 +26,7 @@ class KeyIndex {
   static constexpr int64_t kBytesPerKey = 32;
 
   /// capacity: keys the table must take without growing.
-  static arrow::Result<std::unique_ptr<KeyIndex>> Make(const KeySchema* schema, int64_t capacity,
+  static arrow::Result<std::unique_ptr<KeyIndex>> Make(const KeySchema& schema, int64_t capacity,
                                                        arrow::MemoryPool* pool);
 
   /// Inserts key `row` of the batch for `ordinal`, or finds it there: then returns the
@@ -53,14 +53,14 @@ class KeyIndex {
     int64_t ordinal;
   };
 
-  KeyIndex(const KeySchema* schema, arrow::MemoryPool* pool) : schema_(schema), pool_(pool) {}
+  KeyIndex(bool inlined, arrow::MemoryPool* pool) : inlined_(inlined), pool_(pool) {}
   uint64_t Hash(const InlineKey& key) const;
   uint64_t Hash(std::string_view key) const;
   int64_t SlotOf(uint64_t hash) const;
   bool Matches(const Slot& slot, uint64_t hash, std::string_view key) const;
   arrow::Result<const char*> Store(std::string_view key);
 
-  const KeySchema* schema_;
+  const bool inlined_;
   arrow::MemoryPool* pool_;
   uint64_t seed_ = 0;
   int64_t slots_ = 0;

@@ -87,7 +87,7 @@ arrow::Result<SourceKeys> IngestKeys(RowSource* source, const Target& target, Ru
   context->progress.StartPhase("ingest", 0, source->num_rows());
   const int64_t rows = source->num_rows();
   const int64_t table_bytes = (rows + 2) * KeyIndex::kBytesPerKey;
-  auto index = KeyIndex::Make(&keys.schema, rows, context->index_pool);
+  auto index = KeyIndex::Make(keys.schema, rows, context->index_pool);
   auto wins = RowBitmap::Make(rows, context->index_pool);
   if (!index.ok() || !wins.ok()) {
     return context->TooSmall("the key index of " + std::to_string(rows) + " source rows takes " +

@@ -334,9 +334,13 @@ arrow::Status ReadRowGroup(const std::shared_ptr<ParquetSource>& file, int row_g
 arrow::Result<std::shared_ptr<arrow::Schema>> ArrowSchemaOf(const ParquetSource& file) {
   try {
     std::shared_ptr<arrow::Schema> schema;
-    ARROW_RETURN_NOT_OK(parquet::arrow::FromParquetSchema(
+    const arrow::Status read = parquet::arrow::FromParquetSchema(
         file.metadata()->schema(), parquet::default_arrow_reader_properties(),
-        file.metadata()->key_value_metadata(), &schema));
+        file.metadata()->key_value_metadata(), &schema);
+    if (!read.ok()) {
+      return MakeError(ErrorKind::kUnsupportedFile,
+                       "cannot read the schema of '" + file.path() + "': " + read.message());
+    }
     arrow::FieldVector fields;
     for (const auto& field : schema->fields()) {
       fields.push_back(field->WithType(WithoutView(field->type())));

@@ -1,0 +1,1 @@
+floodwall_test(test_merge MODULE merge SOURCES unit/key_index_test.cc unit/key_schema_test.cc)
