@@ -1,4 +1,5 @@
-"""Fail on an include against the modules' direction, on files too long, on empty names.
+"""
+Fail on an include against the modules' direction, on files too long, on empty names.
 
 Order: merge -> dataset -> pool -> base. A module includes its own headers, public headers, and
 private headers of modules to its right.
@@ -39,9 +40,7 @@ def check(root: Path) -> list[str]:
             continue
         for number, line in enumerate(lines, 1):
             if found := INCLUDE.match(line):
-                faults += [
-                    f"{relative}:{number}: {why}" for why in _faults_of(relative, found[1])
-                ]
+                faults += [f"{relative}:{number}: {why}" for why in _faults_of(relative, found[1])]
     return faults + _unlisted(root)
 
 

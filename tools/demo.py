@@ -48,11 +48,12 @@ def main() -> int:
     mib = memory_child.MIB
     judge = "memory cgroup" if outcome.limited_by_cgroup else "samples: no cgroup is writable here"
     print(
-        f"   rows        {result['target_count_before']:,} before, {result['inserted']:,} inserted, "
-        f"{result['updated']:,} updated, {result['target_count_after']:,} after\n"
-        f"   time        {outcome.wall_s:.2f} s wall, {outcome.cpu_s:.2f} s CPU (imports included)\n"
-        f"   memory      {outcome.growth_bytes / mib:.1f} MiB growth of anonymous memory, allowed "
-        f"{(limit + OVERHEAD) / mib:.0f} MiB ({judge}); budget peak "
+        f"   rows        {result['target_count_before']:,} before, "
+        f"{result['inserted']:,} inserted, {result['updated']:,} updated, "
+        f"{result['target_count_after']:,} after\n"
+        f"   time        {outcome.wall_s:.2f} s wall, {outcome.cpu_s:.2f} s CPU with imports\n"
+        f"   memory      {outcome.growth_bytes / mib:.1f} MiB growth of anonymous memory, "
+        f"allowed {(limit + OVERHEAD) / mib:.0f} MiB ({judge}); budget peak "
         f"{result['peak_memory_bytes'] / mib:.1f} MiB\n"
         f"   bytes       {result['bytes_copied'] / mib:.1f} MiB copied, "
         f"{result['bytes_encoded'] / mib:.1f} MiB encoded, "

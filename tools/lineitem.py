@@ -1,4 +1,5 @@
-"""TPC-H lineitem as a dataset, and a source that updates 0.8 % of it and adds 0.2 %.
+"""
+TPC-H lineitem as a dataset, and a source that updates 0.8 % of it and adds 0.2 %.
 
 Everything is streamed: preparing scale 1 takes well below 1 GB of memory.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -46,22 +48,20 @@ def lay_out(lineitem: Path, dataset: Path) -> None:
     groups = -(-source.metadata.num_rows // ROW_GROUP_ROWS)
     groups_per_file = -(-groups // FILES)
     writer: pq.ParquetWriter | None = None
-    written = 0
-    for batch in _exact_batches(source):
+    for written, group in enumerate(_exact_groups(source)):
         if written % groups_per_file == 0:
             if writer is not None:
                 writer.close()
             name = part / f"lineitem-{written // groups_per_file:02d}.parquet"
-            writer = pq.ParquetWriter(name, batch.schema, compression="snappy")
+            writer = pq.ParquetWriter(name, group.schema, compression="snappy")
         assert writer is not None
-        writer.write_table(batch, row_group_size=ROW_GROUP_ROWS)
-        written += 1
+        writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
     if writer is not None:
         writer.close()
     part.rename(dataset)
 
 
-def _exact_batches(source: pq.ParquetFile) -> list[pa.Table] | object:
+def _exact_groups(source: pq.ParquetFile) -> Iterator[pa.Table]:
     """Tables of exactly one row group each, whatever the source's own layout."""
     held: list[pa.RecordBatch] = []
     rows = 0
@@ -92,13 +92,14 @@ def make_source(dataset: Path, file: Path) -> None:
         changed = """ REPLACE (
             l_quantity + 1 AS l_quantity, l_extendedprice + 1 AS l_extendedprice,
             'merged ' || l_comment AS l_comment, l_shipdate + INTERVAL 1 DAY AS l_shipdate"""
-        pick = "ORDER BY hash(l_orderkey, l_linenumber, {seed}) LIMIT {count}"
+        pick = "FROM (SELECT * FROM t ORDER BY hash(l_orderkey, l_linenumber, {}) LIMIT {})"
+        updates = total * 8 // 10
         db.execute(
             f"""COPY (
-              SELECT * {changed}) FROM (SELECT * FROM t {pick.format(seed=1, count=total * 8 // 10)})
+              SELECT * {changed}) {pick.format(1, updates)}
               UNION ALL
               SELECT * {changed}, l_orderkey + {last} AS l_orderkey)
-              FROM (SELECT * FROM t {pick.format(seed=2, count=total - total * 8 // 10)})
+              {pick.format(2, total - updates)}
             ) TO '{part}' (FORMAT parquet)"""
         )
     # Back to the dataset's own types (DuckDB turned dates into timestamps).

@@ -1,4 +1,5 @@
-"""Run a Python function call in a child whose anonymous memory is bounded and measured.
+"""
+Run a Python function call in a child whose anonymous memory is bounded and measured.
 
 Where a cgroup v1 or v2 memory controller is writable, the child runs inside a fresh cgroup whose
 limit is set from the baseline it has reached after its imports: beyond it the kernel kills.
@@ -73,7 +74,8 @@ sys.exit(floodwall.cli.main(sys.argv[3:]))
 
 
 def run_cli(arguments: list[str], limit_bytes: int | None) -> Outcome:
-    """Run the floodwall command line in a child, ``limit_bytes`` above its own baseline.
+    """
+    Run the floodwall command line in a child, ``limit_bytes`` above its own baseline.
 
     The child imports everything first and waits; then its anonymous memory is the baseline.
     stderr is passed through (live progress), stdout is returned.

@@ -14,7 +14,7 @@
 namespace floodwall {
 
 struct MergeFileMetadata {
-  std::string path;       ///< absolute
+  std::string path;  ///< absolute
   int64_t row_count = 0;
   std::string operation;  ///< "rewritten" "inserted" "preserved"
   int64_t size_bytes = 0;
@@ -23,14 +23,14 @@ struct MergeFileMetadata {
 /// before + inserted - deleted == after, checked against the footers before the commit.
 struct MergeResult {
   MergeStrategy strategy = MergeStrategy::kUpsert;
-  int64_t source_count = 0;         ///< distinct source rows after duplicates are resolved
+  int64_t source_count = 0;  ///< distinct source rows after duplicates are resolved
   int64_t target_count_before = 0;
   int64_t target_count_after = 0;
-  int64_t inserted = 0;             ///< rows added
-  int64_t updated = 0;              ///< distinct source keys that matched (upsert, update)
-  int64_t unchanged = 0;            ///< those of `updated` whose rows were already identical
+  int64_t inserted = 0;   ///< rows added
+  int64_t updated = 0;    ///< distinct source keys that matched (upsert, update)
+  int64_t unchanged = 0;  ///< those of `updated` whose rows were already identical
   int64_t deleted = 0;
-  int64_t duplicates_dropped = 0;   ///< source rows that lost to another with their key
+  int64_t duplicates_dropped = 0;        ///< source rows that lost to another with their key
   std::vector<MergeFileMetadata> files;  ///< every file of the dataset afterwards, sorted
 
   double elapsed_s = 0;

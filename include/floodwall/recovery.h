@@ -15,9 +15,9 @@
 namespace floodwall {
 
 enum class RecoveryAction {
-  kNone,          ///< nothing was left behind
-  kRolledForward, ///< a committed merge was completed: the dataset is the new one
-  kCleaned,       ///< an uncommitted merge was removed: the dataset is the old one
+  kNone,           ///< nothing was left behind
+  kRolledForward,  ///< a committed merge was completed: the dataset is the new one
+  kCleaned,        ///< an uncommitted merge was removed: the dataset is the old one
 };
 
 struct RecoveryResult {

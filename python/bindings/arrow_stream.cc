@@ -9,8 +9,8 @@ namespace floodwall::python {
 
 arrow::Result<std::shared_ptr<arrow::RecordBatchReader>> ImportStream(nb::handle object) {
   nb::object capsule = object.attr("__arrow_c_stream__")();
-  auto* stream = static_cast<ArrowArrayStream*>(
-      PyCapsule_GetPointer(capsule.ptr(), "arrow_array_stream"));
+  auto* stream =
+      static_cast<ArrowArrayStream*>(PyCapsule_GetPointer(capsule.ptr(), "arrow_array_stream"));
   if (stream == nullptr) throw nb::python_error();
   return arrow::ImportRecordBatchReader(stream);  // moves the stream out of the capsule
 }

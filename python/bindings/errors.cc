@@ -37,8 +37,8 @@ nb::object MakeException(const arrow::Status& status, const ErrorDetail& detail)
       for (const auto& [name, bytes] : detail.holders) {
         holders.append(nb::make_tuple(nb::str(name.c_str()), nb::int_(bytes)));
       }
-      nb::object error = cls(message, detail.requested_bytes, detail.limit_bytes,
-                             detail.used_bytes, holders);
+      nb::object error =
+          cls(message, detail.requested_bytes, detail.limit_bytes, detail.used_bytes, holders);
       if (detail.kind == ErrorKind::kMemoryLimitTooSmall) {
         error.attr("minimum_bytes") = detail.minimum_bytes;
       }

@@ -63,7 +63,9 @@ void BindMerge(nb::module_& m) {
       .value("last", SourceDuplicates::kLast)
       .value("first", SourceDuplicates::kFirst)
       .value("error", SourceDuplicates::kError);
-  nb::enum_<NullKeys>(m, "NullKeys").value("match", NullKeys::kMatch).value("never", NullKeys::kNever);
+  nb::enum_<NullKeys>(m, "NullKeys")
+      .value("match", NullKeys::kMatch)
+      .value("never", NullKeys::kNever);
   nb::enum_<MissingColumns>(m, "MissingColumns")
       .value("keep", MissingColumns::kKeep)
       .value("null", MissingColumns::kNull);
@@ -83,11 +85,12 @@ void BindMerge(nb::module_& m) {
       .def_rw("max_rows_per_file", &MergeOptions::max_rows_per_file)
       .def_rw("row_group_bytes", &MergeOptions::row_group_bytes)
       .def_rw("threads", &MergeOptions::threads)
-      .def("set_compression",
-           [](MergeOptions& options, const std::string& name) {
-             options.compression = ValueOrThrow(arrow::util::Codec::GetCompressionType(name));
-           },
-           nb::arg("name"));
+      .def(
+          "set_compression",
+          [](MergeOptions& options, const std::string& name) {
+            options.compression = ValueOrThrow(arrow::util::Codec::GetCompressionType(name));
+          },
+          nb::arg("name"));
 
   nb::class_<MergeFileMetadata>(m, "MergeFile")
       .def_ro("path", &MergeFileMetadata::path)
@@ -128,12 +131,13 @@ void BindMerge(nb::module_& m) {
       .def_ro("elapsed_s", &MergeProgress::elapsed_s);
 
   nb::class_<MergeJob>(m, "MergeJob")
-      .def("__init__",
-           [](MergeJob* self, nb::handle data, const std::string& kind, const std::string& path,
-              const MergeOptions& options) {
-             new (self) MergeJob(MakeSource(data, kind), path, options);
-           },
-           nb::arg("data"), nb::arg("kind"), nb::arg("path"), nb::arg("options"))
+      .def(
+          "__init__",
+          [](MergeJob* self, nb::handle data, const std::string& kind, const std::string& path,
+             const MergeOptions& options) {
+            new (self) MergeJob(MakeSource(data, kind), path, options);
+          },
+          nb::arg("data"), nb::arg("kind"), nb::arg("path"), nb::arg("options"))
       .def("run", &MergeJob::Run)
       .def("progress", &MergeJob::progress)
       .def("cancel", &MergeJob::Cancel);
@@ -150,16 +154,17 @@ void BindMerge(nb::module_& m) {
       .def_ro("published_files", &RecoveryResult::published_files)
       .def_ro("removed_files", &RecoveryResult::removed_files)
       .def_ro("staged_bytes_removed", &RecoveryResult::staged_bytes_removed);
-  m.def("recover",
-        [](const std::string& path) {
-          arrow::Result<RecoveryResult> result;
-          {
-            nb::gil_scoped_release release;
-            result = Recover(path);
-          }
-          return ValueOrThrow(std::move(result));
-        },
-        nb::arg("path"));
+  m.def(
+      "recover",
+      [](const std::string& path) {
+        arrow::Result<RecoveryResult> result;
+        {
+          nb::gil_scoped_release release;
+          result = Recover(path);
+        }
+        return ValueOrThrow(std::move(result));
+      },
+      nb::arg("path"));
 }
 
 }  // namespace floodwall::python

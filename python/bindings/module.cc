@@ -11,7 +11,7 @@ void BindMerge(nb::module_& m);
 
 NB_MODULE(_core, m) {
   m.doc() = "floodwall's C++ core. Use the floodwall package, not this module.";
-  m.attr("__version__") = FLOODWALL_VERSION;
+  m.def("version", [] { return FLOODWALL_VERSION; }, "The version of the library.");
   // Classes live as long as the process: reports at exit would only name module globals.
   nb::set_leak_warnings(false);
   floodwall::python::BindPool(m);

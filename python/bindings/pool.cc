@@ -14,14 +14,17 @@ namespace nb = nanobind;
 namespace floodwall::python {
 
 void BindPool(nb::module_& m) {
-  m.def("parse_byte_size", [](const std::string& text) { return ValueOrThrow(ParseByteSize(text)); },
-        nb::arg("text"), "Bytes in a size such as '256MiB'.");
+  m.def(
+      "parse_byte_size", [](const std::string& text) { return ValueOrThrow(ParseByteSize(text)); },
+      nb::arg("text"), "Bytes in a size such as '256MiB'.");
   m.def("format_bytes", &FormatBytes, nb::arg("bytes"), "A size for people, such as '128.0 MiB'.");
 
   nb::class_<Budget>(m, "Budget")
       .def_static("make", &Budget::Make, nb::arg("name"), nb::arg("limit_bytes"),
                   nb::arg("parent").none())
-      .def("reserve", [](Budget& b, int64_t bytes) { ThrowStatus(b.Reserve(bytes)); }, nb::arg("bytes"))
+      .def(
+          "reserve", [](Budget& b, int64_t bytes) { ThrowStatus(b.Reserve(bytes)); },
+          nb::arg("bytes"))
       .def("release", &Budget::Release, nb::arg("bytes"))
       .def("report", &Budget::Report)
       .def_prop_ro("name", [](const Budget& b) { return b.name(); })
@@ -33,8 +36,10 @@ void BindPool(nb::module_& m) {
 
   // Pools are immortal in C++: Python objects are views that own nothing.
   nb::class_<GuardedPool>(m, "GuardedPool")
-      .def_static("make", [](std::shared_ptr<Budget> budget) { return GuardedPool::Make(std::move(budget)); },
-                  nb::arg("budget"), nb::rv_policy::reference)
+      .def_static(
+          "make",
+          [](std::shared_ptr<Budget> budget) { return GuardedPool::Make(std::move(budget)); },
+          nb::arg("budget"), nb::rv_policy::reference)
       .def("arrow_pool", [](GuardedPool& pool) { return BoxMemoryPool(&pool); })
       .def_prop_ro("bytes_allocated", &GuardedPool::bytes_allocated)
       .def_prop_ro("max_memory", &GuardedPool::max_memory)

@@ -5,7 +5,7 @@ from __future__ import annotations
 # Imported first: they load the libarrow and libparquet that the core links against.
 import pyarrow
 import pyarrow.compute
-import pyarrow.parquet  # noqa: F401
+import pyarrow.parquet
 
 if not pyarrow.__version__.startswith("26.0."):
     raise ImportError(
@@ -13,7 +13,7 @@ if not pyarrow.__version__.startswith("26.0."):
         "run pip install 'pyarrow>=26.0,<26.1'"
     )
 
-from floodwall._core import __version__
+from floodwall._core import version as _version
 from floodwall.errors import (
     CancelledError,
     CommitError,
@@ -35,6 +35,8 @@ from floodwall.merge import (
     recover,
 )
 from floodwall.pool import Budget, GuardedPool
+
+__version__: str = _version()
 
 __all__ = [
     "Budget",

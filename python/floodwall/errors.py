@@ -1,4 +1,5 @@
-"""Exceptions of floodwall, each also a builtin's or pyarrow's subclass.
+"""
+Exceptions of floodwall, each also a builtin's or pyarrow's subclass.
 
 A handler for ``MemoryError``, ``ValueError`` or ``OSError`` that exists already keeps working.
 """
@@ -24,8 +25,9 @@ __all__ = [
 ]
 
 
-class MemoryLimitExceeded(pa.ArrowMemoryError):  # type: ignore[misc]  # noqa: N818
-    """A request would have passed a memory limit; nothing was allocated.
+class MemoryLimitExceeded(pa.ArrowMemoryError):  # type: ignore[misc]
+    """
+    A request would have passed a memory limit; nothing was allocated.
 
     Attributes are bytes; ``holders`` lists ``(name, bytes)``, largest first.
     """

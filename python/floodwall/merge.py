@@ -61,7 +61,8 @@ class MergeProgress:
 
 @dataclasses.dataclass(frozen=True)
 class MergeResult:
-    """What a merge did. ``target_count_before + inserted - deleted == target_count_after``.
+    """
+    What a merge did. ``target_count_before + inserted - deleted == target_count_after``.
 
     ``updated`` counts distinct source keys that matched; ``unchanged`` is the part of them whose
     rows were already identical. Sizes are bytes, times seconds.
@@ -155,7 +156,7 @@ def _parquet_paths(data: Sequence[object]) -> list[str]:
         elif Path(text).exists() or not globbing.has_magic(text):
             found = [text]
         else:
-            found = sorted(globbing.glob(text, recursive=True))
+            found = sorted(globbing.glob(text, recursive=True))  # noqa: PTH207 - absolute patterns too
         if not found:
             raise MergeError(f"data names no Parquet file: {text!r}")
         paths += found
@@ -165,7 +166,9 @@ def _parquet_paths(data: Sequence[object]) -> list[str]:
 def _open_source(data: object) -> tuple[object, str]:
     """Return what the core takes, and whether it is rows held by the caller, a stream or files."""
     if isinstance(data, pa.Table | pa.RecordBatch):
-        return (pa.Table.from_batches([data]) if isinstance(data, pa.RecordBatch) else data), "table"
+        return (
+            pa.Table.from_batches([data]) if isinstance(data, pa.RecordBatch) else data
+        ), "table"
     if isinstance(data, str | os.PathLike):
         return _parquet_paths([data]), "parquet"
     if isinstance(data, pads.Dataset):
@@ -185,7 +188,9 @@ def _open_source(data: object) -> tuple[object, str]:
 
 def _to_progress(core: _core.JobProgress) -> MergeProgress:
     done, total = (
-        (core.done_bytes, core.total_bytes) if core.total_bytes else (core.done_rows, core.total_rows)
+        (core.done_bytes, core.total_bytes)
+        if core.total_bytes
+        else (core.done_rows, core.total_rows)
     )
     eta = core.elapsed_s * (total - done) / done if 0 < done <= total else None
     return MergeProgress(
@@ -243,7 +248,8 @@ def merge(
     threads: int | None = None,
     progress: Callable[[MergeProgress], object] | bool | None = None,
 ) -> MergeResult:
-    """Merge ``data`` into the Parquet dataset at ``path`` by key, within ``max_memory``.
+    """
+    Merge ``data`` into the Parquet dataset at ``path`` by key, within ``max_memory``.
 
     Args:
         data: A Table, a list of Tables, anything with ``__arrow_c_stream__``, a Dataset, or
@@ -338,7 +344,8 @@ def merge(
 
 
 def recover(path: str | os.PathLike[str]) -> RecoveryResult:
-    """Complete an interrupted merge of the dataset at ``path``, or clean it away.
+    """
+    Complete an interrupted merge of the dataset at ``path``, or clean it away.
 
     Every ``merge`` does this by itself; call it before reading a dataset whose last merge was
     killed. Raises ``ConflictError`` while a merge runs.

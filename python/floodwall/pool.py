@@ -17,7 +17,8 @@ Size = int | str | None
 
 
 def to_bytes(argument: str, size: int | str) -> int:
-    """Turn a size argument (bytes, or text such as ``"256MiB"``) into bytes.
+    """
+    Turn a size argument (bytes, or text such as ``"256MiB"``) into bytes.
 
     Raises ``TypeError`` or ``ValueError`` naming the argument.
     """
@@ -34,54 +35,55 @@ def to_bytes(argument: str, size: int | str) -> int:
 
 
 class Budget:
-    """Count bytes against a limit, for itself and every ancestor, exactly.
+    """
+    Count bytes against a limit, for itself and every ancestor, exactly.
 
     Thread-safe. ``limit`` is bytes, a text such as ``"1GiB"``, or ``None`` for no limit of
     its own.
     """
 
-    _core: _core.Budget
+    _native: _core.Budget
 
     def __init__(self, limit: Size, *, name: str = "", parent: Budget | None = None) -> None:
         """Make a root budget, or a child of ``parent``."""
         limit_bytes = -1 if limit is None else to_bytes("limit", limit)
-        self._core = _core.Budget.make(name, limit_bytes, parent._core if parent else None)
+        self._native = _core.Budget.make(name, limit_bytes, parent._native if parent else None)
 
     @classmethod
     def _wrap(cls, core: _core.Budget) -> Budget:
         budget = cls.__new__(cls)
-        budget._core = core
+        budget._native = core
         return budget
 
     @property
     def name(self) -> str:
         """What errors and reports call it."""
-        return self._core.name
+        return self._native.name
 
     @property
     def limit_bytes(self) -> int | None:
         """The limit in bytes, ``None`` for none."""
-        limit = self._core.limit_bytes
+        limit = self._native.limit_bytes
         return None if limit < 0 else limit
 
     @property
     def used_bytes(self) -> int:
         """Bytes counted now, children included."""
-        return self._core.used_bytes
+        return self._native.used_bytes
 
     @property
     def peak_bytes(self) -> int:
         """The most bytes ever counted at once, exact."""
-        return self._core.peak_bytes
+        return self._native.peak_bytes
 
     @property
     def children(self) -> list[Budget]:
         """Budgets directly below that are still alive."""
-        return [Budget._wrap(child) for child in self._core.children]
+        return [Budget._wrap(child) for child in self._native.children]
 
     def report(self) -> str:
         """Return the tree as indented text, one budget a line."""
-        return self._core.report()
+        return self._native.report()
 
     def __repr__(self) -> str:
         """Return name, use and limit."""
@@ -91,7 +93,8 @@ class Budget:
 
 
 class GuardedPool:
-    """An Arrow memory pool with an exact cap.
+    """
+    An Arrow memory pool with an exact cap.
 
     Hand ``arrow_pool`` to any pyarrow function that takes ``memory_pool``. A request that does
     not fit raises ``pyarrow.ArrowMemoryError`` (a ``MemoryError``) with limit, use and holders
@@ -110,8 +113,8 @@ class GuardedPool:
             self.budget = limit_or_budget
         else:
             self.budget = Budget(limit_or_budget, name=name or f"pool-{os.getpid()}")
-        self._core = _core.GuardedPool.make(self.budget._core)
-        self.arrow_pool: pa.MemoryPool = self._core.arrow_pool()
+        self._native = _core.GuardedPool.make(self.budget._native)
+        self.arrow_pool: pa.MemoryPool = self._native.arrow_pool()
 
     @property
     def limit_bytes(self) -> int | None:
@@ -121,16 +124,17 @@ class GuardedPool:
     @property
     def bytes_allocated(self) -> int:
         """Bytes allocated from this pool now."""
-        return self._core.bytes_allocated
+        return self._native.bytes_allocated
 
     @property
     def peak_bytes(self) -> int:
         """The most bytes ever allocated at once, exact."""
-        return self._core.max_memory
+        return self._native.max_memory
 
     @contextlib.contextmanager
     def translate_denials(self) -> Iterator[None]:
-        """Raise ``MemoryLimitExceeded`` where pyarrow raises its own error inside the block.
+        """
+        Raise ``MemoryLimitExceeded`` where pyarrow raises its own error inside the block.
 
         pyarrow keeps only the text of a denial; used bytes and holders are those at the time of
         translation, the request's size is unknown (-1).
@@ -142,10 +146,10 @@ class GuardedPool:
             if isinstance(error, MemoryLimitExceeded) or self.denied_count == denied:
                 raise
             limit = -1 if self.limit_bytes is None else self.limit_bytes
-            used, holders = self.budget.used_bytes, self.budget._core.holders
+            used, holders = self.budget.used_bytes, self.budget._native.holders
             raise MemoryLimitExceeded(str(error), -1, limit, used, holders) from error
 
     @property
     def denied_count(self) -> int:
         """Requests refused so far."""
-        return self._core.denied_count
+        return self._native.denied_count

@@ -35,8 +35,8 @@ constexpr std::array<Unit, 17> kUnits = {{{"", 1},
 
 arrow::Status BadSize(std::string_view text) {
   return arrow::Status::Invalid(
-      "not a byte size (use a number with B, KiB, MiB, GiB, KB, MB or GB, such as 256MiB): '",
-      text, "'");
+      "not a byte size (use a number with B, KiB, MiB, GiB, KB, MB or GB, such as 256MiB): '", text,
+      "'");
 }
 
 }  // namespace
@@ -71,8 +71,8 @@ std::string FormatBytes(int64_t bytes) {
     ++unit;
   }
   std::array<char, 32> out{};
-  const int n = std::snprintf(out.data(), out.size(), unit == 0 ? "%.0f %s" : "%.1f %s", value,
-                              kNames[unit]);
+  const int n =
+      std::snprintf(out.data(), out.size(), unit == 0 ? "%.0f %s" : "%.1f %s", value, kNames[unit]);
   return std::string(out.data(), static_cast<size_t>(n));
 }
 

@@ -11,17 +11,12 @@ constexpr char kTypeId[] = "floodwall::ErrorDetail";
 arrow::StatusCode CodeOf(ErrorKind kind) {
   switch (kind) {
     case ErrorKind::kMemoryLimitExceeded:
-    case ErrorKind::kMemoryLimitTooSmall:
-      return arrow::StatusCode::OutOfMemory;
+    case ErrorKind::kMemoryLimitTooSmall: return arrow::StatusCode::OutOfMemory;
     case ErrorKind::kSpill:
-    case ErrorKind::kCommit:
-      return arrow::StatusCode::IOError;
-    case ErrorKind::kCancelled:
-      return arrow::StatusCode::Cancelled;
-    case ErrorKind::kConflict:
-      return arrow::StatusCode::ExecutionError;
-    default:
-      return arrow::StatusCode::Invalid;
+    case ErrorKind::kCommit: return arrow::StatusCode::IOError;
+    case ErrorKind::kCancelled: return arrow::StatusCode::Cancelled;
+    case ErrorKind::kConflict: return arrow::StatusCode::ExecutionError;
+    default: return arrow::StatusCode::Invalid;
   }
 }
 
@@ -67,8 +62,7 @@ arrow::Status MakeOsError(ErrorKind kind, int os_error, const std::string& what,
                           const std::string& path) {
   auto detail = std::make_shared<ErrorDetail>(kind);
   detail->os_error = os_error;
-  return MakeError(std::move(detail),
-                   what + ": " + std::strerror(os_error) + ": '" + path + "'");
+  return MakeError(std::move(detail), what + ": " + std::strerror(os_error) + ": '" + path + "'");
 }
 
 }  // namespace floodwall

@@ -25,7 +25,7 @@ std::string StageDirectory(const std::string& root, const std::string& token) {
 }
 
 bool Exists(const std::string& path, int64_t* size = nullptr) {
-  struct stat info {};
+  struct stat info{};
   if (::stat(path.c_str(), &info) != 0) return false;
   if (size != nullptr) *size = info.st_size;
   return true;
@@ -81,7 +81,8 @@ arrow::Status RollForward(Storage* storage, const std::string& root, const Journ
     int64_t size = 0;
     if (Exists(staged, &size)) {
       if (size != put.size_bytes) {
-        return MakeError(ErrorKind::kCommit, "a committed file has the wrong size: '" + staged + "'");
+        return MakeError(ErrorKind::kCommit,
+                         "a committed file has the wrong size: '" + staged + "'");
       }
       ARROW_RETURN_NOT_OK(CreateParents(storage, root, put.relative_path, &touched));
       ARROW_RETURN_NOT_OK(storage->Rename(staged, target));
@@ -206,9 +207,11 @@ arrow::Status Commit::Publish(const std::vector<DatasetFile>& expected) {
   for (const DatasetFile& file : expected) {
     auto now = StatDatasetFile(s.root, file.relative_path);
     if (!now.ok() || now->version != file.version) {
-      return MakeError(ErrorKind::kConflict,
-                       "a file of the dataset was changed by somebody else during the merge, nothing "
-                       "was published: '" + s.root + "/" + file.relative_path + "'");
+      return MakeError(
+          ErrorKind::kConflict,
+          "a file of the dataset was changed by somebody else during the merge, nothing "
+          "was published: '" +
+              s.root + "/" + file.relative_path + "'");
     }
   }
   const std::string stage = StageDirectory(s.root, s.token);

@@ -45,10 +45,10 @@ class DatasetLock {
 
 /// One file that a commit will put in place.
 struct StagedChange {
-  std::string staged_path;         ///< absolute, inside the stage; empty for a removal
-  std::string relative_path;       ///< final place below the root
+  std::string staged_path;    ///< absolute, inside the stage; empty for a removal
+  std::string relative_path;  ///< final place below the root
   int64_t size_bytes = 0;
-  uint64_t checksum = 0;           ///< of the file's footer, checked before it is published
+  uint64_t checksum = 0;  ///< of the file's footer, checked before it is published
 };
 
 class Commit {

@@ -14,7 +14,9 @@ arrow::Status Bad(const char* why) {
   return MakeError(ErrorKind::kUnsupportedFile, std::string("malformed Thrift metadata: ") + why);
 }
 
-uint64_t ZigZag(int64_t v) { return (static_cast<uint64_t>(v) << 1) ^ static_cast<uint64_t>(v >> 63); }
+uint64_t ZigZag(int64_t v) {
+  return (static_cast<uint64_t>(v) << 1) ^ static_cast<uint64_t>(v >> 63);
+}
 int64_t UnZigZag(uint64_t v) { return static_cast<int64_t>(v >> 1) ^ -static_cast<int64_t>(v & 1); }
 
 class Reader {
@@ -135,10 +137,8 @@ class Reader {
         if (count > data_.size()) return Bad("container too large");
         return Elements(out, 2 * count, depth);
       }
-      case Type::kStruct:
-        return Struct(out, depth);
-      case Type::kStop:
-        break;
+      case Type::kStruct: return Struct(out, depth);
+      case Type::kStop: break;
     }
     return Bad("unknown type");
   }

@@ -21,8 +21,20 @@
 namespace floodwall::thrift {
 
 enum class Type : uint8_t {
-  kStop = 0, kTrue = 1, kFalse = 2, kByte = 3, kI16 = 4, kI32 = 5, kI64 = 6, kDouble = 7,
-  kBinary = 8, kList = 9, kSet = 10, kMap = 11, kStruct = 12, kUuid = 13,
+  kStop = 0,
+  kTrue = 1,
+  kFalse = 2,
+  kByte = 3,
+  kI16 = 4,
+  kI32 = 5,
+  kI64 = 6,
+  kDouble = 7,
+  kBinary = 8,
+  kList = 9,
+  kSet = 10,
+  kMap = 11,
+  kStruct = 12,
+  kUuid = 13,
 };
 
 struct Value;
@@ -32,13 +44,13 @@ struct Field;  // id and Value; declared complete below
 /// One value. Which members count depends on `type`.
 struct Value {
   Type type = Type::kStop;
-  int64_t integer = 0;            ///< kByte kI16 kI32 kI64; 1 or 0 for kTrue kFalse
-  double real = 0;                ///< kDouble
-  std::string bytes;              ///< kBinary, kUuid
+  int64_t integer = 0;              ///< kByte kI16 kI32 kI64; 1 or 0 for kTrue kFalse
+  double real = 0;                  ///< kDouble
+  std::string bytes;                ///< kBinary, kUuid
   Type element_type = Type::kStop;  ///< kList kSet; a map's value type
-  Type key_type = Type::kStop;    ///< kMap
-  std::vector<Value> elements;    ///< kList kSet; kMap: key, value, key, value ...
-  std::vector<Field> fields;      ///< kStruct, in the order read
+  Type key_type = Type::kStop;      ///< kMap
+  std::vector<Value> elements;      ///< kList kSet; kMap: key, value, key, value ...
+  std::vector<Field> fields;        ///< kStruct, in the order read
 
   // Struct access by field id.
   const Value* Find(int16_t id) const;

@@ -119,9 +119,10 @@ arrow::Result<Journal> Journal::Parse(std::string_view text, const std::string& 
       if (!Decode(words[1], &journal.token)) return bad("token");
     } else if (words[0] == "put" && words.size() == 5) {
       JournalPut put;
-      if (!ParseNumber(words[1], 10, &put.size_bytes) || !ParseNumber(words[2], 16, &put.checksum) ||
-          !Decode(words[3], &put.staged_name) || !Decode(words[4], &put.relative_path) ||
-          !IsInside(put.staged_name) || !IsInside(put.relative_path)) {
+      if (!ParseNumber(words[1], 10, &put.size_bytes) ||
+          !ParseNumber(words[2], 16, &put.checksum) || !Decode(words[3], &put.staged_name) ||
+          !Decode(words[4], &put.relative_path) || !IsInside(put.staged_name) ||
+          !IsInside(put.relative_path)) {
         return bad("line " + std::to_string(line_number + 1));
       }
       journal.puts.push_back(std::move(put));
@@ -156,7 +157,7 @@ arrow::Result<uint64_t> FooterChecksum(const std::string& path) {
     int fd;
     ~Closer() { ::close(fd); }
   } closer{fd};
-  struct stat info {};
+  struct stat info{};
   if (::fstat(fd, &info) != 0) return failed(errno);
   const auto read = [&](char* out, size_t length, int64_t offset) {
     while (length > 0) {
@@ -177,7 +178,8 @@ arrow::Result<uint64_t> FooterChecksum(const std::string& path) {
   const int64_t total = static_cast<int64_t>(footer_length) + 8;
   if (total > info.st_size) return failed(EINVAL);
   std::string bytes(static_cast<size_t>(total), '\0');
-  if (const int error = read(bytes.data(), bytes.size(), info.st_size - total)) return failed(error);
+  if (const int error = read(bytes.data(), bytes.size(), info.st_size - total))
+    return failed(error);
   return XXH3_64bits(bytes.data(), bytes.size());
 }
 

@@ -38,8 +38,8 @@ DatasetFile FileOf(std::string relative_path, const struct stat& info) {
 }
 
 /// `ancestors` are the directories being walked: a link back to one of them is a cycle.
-arrow::Status Walk(const std::string& root, const std::string& below,
-                   std::set<Identity>* ancestors, std::vector<DatasetFile>* files) {
+arrow::Status Walk(const std::string& root, const std::string& below, std::set<Identity>* ancestors,
+                   std::vector<DatasetFile>* files) {
   const std::string directory = below.empty() ? root : root + "/" + below;
   std::unique_ptr<DIR, int (*)(DIR*)> handle(::opendir(directory.c_str()), ::closedir);
   if (!handle) return CannotRead(errno, directory);
@@ -54,7 +54,7 @@ arrow::Status Walk(const std::string& root, const std::string& below,
   handle.reset();  // one descriptor at a time, however deep the tree
   for (const std::string& name : names) {
     const std::string relative = below.empty() ? name : below + "/" + name;
-    struct stat info {};
+    struct stat info{};
     if (::stat((root + "/" + relative).c_str(), &info) != 0) {
       if (errno == ENOENT || errno == ELOOP) continue;  // gone meanwhile, or a dangling link
       return CannotRead(errno, root + "/" + relative);
@@ -88,14 +88,15 @@ std::string DatasetListing::AbsolutePath(const std::string& relative_path) const
 
 arrow::Result<DatasetListing> ListDataset(const std::string& path) {
   if (path.empty() || path.find_first_not_of(" \t\r\n") == std::string::npos) {
-    return MakeError(ErrorKind::kInvalidMerge, "path must name a directory or a Parquet file, got an empty text");
+    return MakeError(ErrorKind::kInvalidMerge,
+                     "path must name a directory or a Parquet file, got an empty text");
   }
   if (path.find('\0') != std::string::npos) {
     return MakeError(ErrorKind::kInvalidMerge, "path must not contain a NUL byte");
   }
   DatasetListing listing;
   ARROW_ASSIGN_OR_RAISE(listing.root, MakeAbsolute(path));
-  struct stat info {};
+  struct stat info{};
   if (::stat(listing.root.c_str(), &info) != 0) {
     if (errno == ENOENT) return listing;
     return CannotRead(errno, listing.root);
@@ -114,7 +115,8 @@ arrow::Result<DatasetListing> ListDataset(const std::string& path) {
     return listing;
   }
   if (!S_ISDIR(info.st_mode)) {
-    return MakeError(ErrorKind::kInvalidMerge, "path is neither a directory nor a file: '" + path + "'");
+    return MakeError(ErrorKind::kInvalidMerge,
+                     "path is neither a directory nor a file: '" + path + "'");
   }
   std::set<Identity> ancestors{{info.st_dev, info.st_ino}};
   ARROW_RETURN_NOT_OK(Walk(listing.root, "", &ancestors, &listing.files));
@@ -126,7 +128,7 @@ arrow::Result<DatasetListing> ListDataset(const std::string& path) {
 
 arrow::Result<DatasetFile> StatDatasetFile(const std::string& root,
                                            const std::string& relative_path) {
-  struct stat info {};
+  struct stat info{};
   const std::string path = root + "/" + relative_path;
   if (::stat(path.c_str(), &info) != 0) return CannotRead(errno, path);
   return FileOf(relative_path, info);

@@ -27,13 +27,13 @@ struct FileVersion {
 struct DatasetFile {
   std::string relative_path;  ///< below the root, '/' separated
   FileVersion version;
-  mode_t mode = 0;            ///< permission bits, kept when the file is rewritten
+  mode_t mode = 0;  ///< permission bits, kept when the file is rewritten
 };
 
 struct DatasetListing {
-  std::string root;           ///< absolute directory that holds the files and _floodwall/
-  bool single_file = false;   ///< the path named one file; root is its directory
-  bool exists = false;        ///< false: no such path, or no data file below it
+  std::string root;                ///< absolute directory that holds the files and _floodwall/
+  bool single_file = false;        ///< the path named one file; root is its directory
+  bool exists = false;             ///< false: no such path, or no data file below it
   std::vector<DatasetFile> files;  ///< sorted by relative_path, bytewise
 
   std::string AbsolutePath(const std::string& relative_path) const;
@@ -41,7 +41,8 @@ struct DatasetListing {
 
 /// Lists every regular file (through symbolic links, without cycles) ending in ".parquet"
 /// below `path`, skipping components that start with '.' or '_'. A path that names a file
-/// is a dataset of one. An empty path, one with a NUL byte, or a file that does not end in .parquet is refused.
+/// is a dataset of one. An empty path, one with a NUL byte, or a file that does not end in .parquet
+/// is refused.
 arrow::Result<DatasetListing> ListDataset(const std::string& path);
 
 /// The version of one file now; NotFound-like IOError when it is gone.

@@ -31,9 +31,8 @@ arrow::Result<std::unique_ptr<DatasetLock>> DatasetLock::Acquire(Storage* storag
     char holder[32] = {};
     const ssize_t n = ::pread(fd, holder, sizeof(holder) - 1, 0);
     const std::string pid(holder, n > 0 ? static_cast<size_t>(n) : 0);
-    return MakeError(ErrorKind::kConflict,
-                     "another merge or recovery holds the dataset: '" + root + "'" +
-                         (pid.empty() ? "" : " (process " + pid + ")"));
+    return MakeError(ErrorKind::kConflict, "another merge or recovery holds the dataset: '" + root +
+                                               "'" + (pid.empty() ? "" : " (process " + pid + ")"));
   }
   // For the message of the next one in line; a failure to write it changes nothing.
   const std::string pid = std::to_string(::getpid());

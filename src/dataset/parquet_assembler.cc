@@ -27,7 +27,8 @@ arrow::Status ShiftOffsetIndex(int64_t shift, std::string* bytes) {
   if (locations == nullptr) {
     return MakeError(ErrorKind::kUnsupportedFile, "an offset index has no page locations");
   }
-  for (Value& location : locations->elements) Shift(&location, field::page_location::kOffset, shift);
+  for (Value& location : locations->elements)
+    Shift(&location, field::page_location::kOffset, shift);
   bytes->clear();
   thrift::AppendStruct(index, bytes);
   return arrow::Status::OK();
@@ -88,8 +89,8 @@ arrow::Result<ParquetAssembler::Trailer> ParquetAssembler::ReadTrailer(int colum
 }
 
 arrow::Status ParquetAssembler::Charge(const Trailer& trailer) {
-  const auto bytes = static_cast<int64_t>(trailer.column_index.size() + trailer.offset_index.size() +
-                                          trailer.bloom_filter.size());
+  const auto bytes = static_cast<int64_t>(
+      trailer.column_index.size() + trailer.offset_index.size() + trailer.bloom_filter.size());
   return charge_.Resize(charge_.bytes() + bytes);
 }
 
@@ -128,7 +129,8 @@ arrow::Status ParquetAssembler::AddEncodedChunk(int column, EncodedChunk chunk) 
     return a == b;
   };
   // Chunks of another physical type under this footer would make a file that no reader opens.
-  if (meta == nullptr || !same(field::column_metadata::kType) || !same(field::column_metadata::kPath)) {
+  if (meta == nullptr || !same(field::column_metadata::kType) ||
+      !same(field::column_metadata::kPath)) {
     return arrow::Status::Invalid("an encoded chunk does not fit column ", column);
   }
   result_.encoded_bytes += meta->GetInt(field::column_metadata::kTotalCompressedSize, 0);
@@ -168,8 +170,8 @@ arrow::Status ParquetAssembler::EndRowGroup(int64_t num_rows) {
     group_.SetInt(field::row_group::kOrdinal, Type::kI16, static_cast<int64_t>(groups_.size()));
   }
   if (Value* sorting = group_.Find(field::row_group::kSortingColumns)) {
-    auto first_encoded = std::find_if(
-        sorting->elements.begin(), sorting->elements.end(), [&](const Value& column) {
+    auto first_encoded =
+        std::find_if(sorting->elements.begin(), sorting->elements.end(), [&](const Value& column) {
           const int64_t index = column.GetInt(field::sorting_column::kColumnIndex, 0);
           return index < 0 || index >= static_cast<int64_t>(encoded_.size()) ||
                  encoded_[static_cast<size_t>(index)];

@@ -61,7 +61,8 @@ class PreadFile final : public arrow::io::RandomAccessFile {
                                 static_cast<size_t>(length - done), position + done);
       if (n < 0) {
         if (errno == EINTR) continue;
-        return arrow::Status::IOError("cannot read '", source_->path(), "': ", std::strerror(errno));
+        return arrow::Status::IOError("cannot read '", source_->path(),
+                                      "': ", std::strerror(errno));
       }
       if (n == 0) break;
       done += n;
@@ -110,7 +111,7 @@ arrow::Status ParquetSource::Corrupt(const std::string& why) const {
 }
 
 arrow::Status ParquetSource::Load(std::shared_ptr<Budget> budget) {
-  struct stat info {};
+  struct stat info{};
   if (::fstat(fd_, &info) != 0) return MakeOsError(ErrorKind::kCommit, errno, "cannot stat", path_);
   size_ = info.st_size;
   if (size_ < 4 + kTailBytes) return Corrupt("too short");
@@ -122,8 +123,9 @@ arrow::Status ParquetSource::Load(std::shared_ptr<Budget> budget) {
   std::memcpy(&length, tail.data(), sizeof(length));
   footer_start_ = size_ - kTailBytes - static_cast<int64_t>(length);
   if (footer_start_ < 4) return Corrupt("footer length is wrong");
-  ARROW_ASSIGN_OR_RAISE(charge_, Reservation::Make(std::move(budget),
-                                                   kFooterExpansion * static_cast<int64_t>(length)));
+  ARROW_ASSIGN_OR_RAISE(
+      charge_,
+      Reservation::Make(std::move(budget), kFooterExpansion * static_cast<int64_t>(length)));
   ARROW_ASSIGN_OR_RAISE(const std::string bytes, ReadRange(footer_start_, length));
   size_t consumed = 0;
   auto parsed = thrift::ParseStruct(bytes, &consumed);
@@ -214,7 +216,8 @@ arrow::Result<std::string> ParquetSource::ReadRange(int64_t offset, int64_t leng
   std::string out(static_cast<size_t>(length), '\0');
   int64_t done = 0;
   while (done < length) {
-    const ssize_t n = ::pread(fd_, out.data() + done, static_cast<size_t>(length - done), offset + done);
+    const ssize_t n =
+        ::pread(fd_, out.data() + done, static_cast<size_t>(length - done), offset + done);
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) {
       return MakeOsError(ErrorKind::kCommit, n == 0 ? EIO : errno, "cannot read the file", path_);
@@ -260,9 +263,11 @@ arrow::Result<PageSummary> ParquetSource::ScanPages(int row_group, int column) c
     }
     if (type != field::page_header::kTypeData && type != field::page_header::kTypeDataV2) continue;
     const bool v2 = type == field::page_header::kTypeDataV2;
-    const thrift::Value* data = header.Find(v2 ? field::page_header::kDataPageV2 : field::page_header::kDataPage);
+    const thrift::Value* data =
+        header.Find(v2 ? field::page_header::kDataPageV2 : field::page_header::kDataPage);
     if (data == nullptr) return Corrupt("page header");
-    const int64_t encoding = data->GetInt(v2 ? field::kDataPageV2Encoding : field::kDataPageEncoding, -1);
+    const int64_t encoding =
+        data->GetInt(v2 ? field::kDataPageV2Encoding : field::kDataPageEncoding, -1);
     if (encoding != field::kEncodingPlainDictionary && encoding != field::kEncodingRleDictionary) {
       plain_seen = true;
       out.fallback_encoding = encoding;
@@ -288,7 +293,8 @@ arrow::Result<std::string> ParquetSource::ReadBloomFilter(int row_group, int col
     size_t header_size = 0;
     auto header = thrift::ParseStruct(head, &header_size);
     if (!header.ok()) return Corrupt("bloom filter header");
-    length = header->GetInt(field::bloom_filter_header::kNumBytes, -1) + static_cast<int64_t>(header_size);
+    length = header->GetInt(field::bloom_filter_header::kNumBytes, -1) +
+             static_cast<int64_t>(header_size);
   }
   if (length < 0 || length > kMaxBloomFilter) return Corrupt("bloom filter length");
   return ReadRange(offset, length);

@@ -32,7 +32,8 @@ class PosixStagedFile final : public StagedFile {
   arrow::Status Write(const void* data, int64_t length) override {
     const char* from = static_cast<const char*>(data);
     while (length > 0) {
-      const ssize_t n = ::pwrite(fd_, from, static_cast<size_t>(std::min(length, kCopyStep)), size_);
+      const ssize_t n =
+          ::pwrite(fd_, from, static_cast<size_t>(std::min(length, kCopyStep)), size_);
       if (n < 0) {
         if (errno == EINTR) continue;
         return Failed(errno, "cannot write staged file", path_);
@@ -55,7 +56,8 @@ class PosixStagedFile final : public StagedFile {
         size_ += n;
         continue;
       }
-      if (n == 0) return arrow::Status::IOError("source ended early while copying to '", path_, "'");
+      if (n == 0)
+        return arrow::Status::IOError("source ended early while copying to '", path_, "'");
       if (errno == EINTR) continue;
       if (errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP) {
         return CopyThroughBuffer(source_fd, in, length);
@@ -93,7 +95,8 @@ class PosixStagedFile final : public StagedFile {
         if (errno == EINTR) continue;
         return Failed(errno, "cannot read while copying to", path_);
       }
-      if (n == 0) return arrow::Status::IOError("source ended early while copying to '", path_, "'");
+      if (n == 0)
+        return arrow::Status::IOError("source ended early while copying to '", path_, "'");
       ARROW_RETURN_NOT_OK(Write(buffer.data(), n));
       offset += n;
       length -= n;
@@ -118,7 +121,8 @@ class PosixStorage final : public Storage {
     return file;
   }
   arrow::Status Rename(const std::string& from, const std::string& to) override {
-    if (::rename(from.c_str(), to.c_str()) != 0) return Failed(errno, "cannot rename into place", to);
+    if (::rename(from.c_str(), to.c_str()) != 0)
+      return Failed(errno, "cannot rename into place", to);
     return arrow::Status::OK();
   }
   arrow::Status Unlink(const std::string& path) override {

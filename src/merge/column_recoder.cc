@@ -145,12 +145,12 @@ class ChunkEncoder {
     out->assembler_ = assembler;
     out->column_ = column;
     out->start_ = assembler->sink()->position();
-    auto pager = parquet::PageWriter::Open(
-        assembler->sink(), chunk->compression(), out->metadata_.get(), -1,
-        static_cast<int16_t>(column), pool, false, nullptr, nullptr, pages.has_crc,
-        out->column_index_.get(), out->offset_index_.get());
-    out->writer_ = parquet::ColumnWriter::Make(out->metadata_.get(), std::move(pager),
-                                               out->properties_.get());
+    auto pager = parquet::PageWriter::Open(assembler->sink(), chunk->compression(),
+                                           out->metadata_.get(), -1, static_cast<int16_t>(column),
+                                           pool, false, nullptr, nullptr, pages.has_crc,
+                                           out->column_index_.get(), out->offset_index_.get());
+    out->writer_ =
+        parquet::ColumnWriter::Make(out->metadata_.get(), std::move(pager), out->properties_.get());
     return out;
   }
 
@@ -228,14 +228,15 @@ arrow::Result<bool> ColumnRecoder::Run(ParquetAssembler* assembler, std::vector<
   parquet::ReaderProperties properties(pool);
   properties.enable_buffered_stream();
   properties.set_buffer_size(kStreamBuffer);
-  auto file = parquet::ParquetFileReader::Open(file_->OpenInput(pool), properties, file_->metadata());
+  auto file =
+      parquet::ParquetFileReader::Open(file_->OpenInput(pool), properties, file_->metadata());
   auto generic = file->RowGroup(row_group_)->Column(column_);
   auto* reader = static_cast<parquet::TypedColumnReader<DType>*>(generic.get());
   NewValues<DType> fresh(matches_, take_, descr, pool);
   std::unique_ptr<ChunkEncoder<DType>> encoder;
   if (assembler != nullptr) {
-    ARROW_ASSIGN_OR_RAISE(
-        encoder, ChunkEncoder<DType>::Make(*file_, row_group_, column_, assembler, pool));
+    ARROW_ASSIGN_OR_RAISE(encoder,
+                          ChunkEncoder<DType>::Make(*file_, row_group_, column_, assembler, pool));
   }
 
   auto values = std::make_unique<T[]>(kBatchLevels);
@@ -274,8 +275,8 @@ arrow::Result<bool> ColumnRecoder::Run(ParquetAssembler* assembler, std::vector<
         int16_t& old_level = levels[static_cast<size_t>(level)];
         const bool was = !optional || old_level != 0;
         const bool is = fresh.defined(next);
-        const bool same =
-            was == is && (!is || SameValue(values[static_cast<size_t>(from)], fresh.value(next), type_length));
+        const bool same = was == is && (!is || SameValue(values[static_cast<size_t>(from)],
+                                                         fresh.value(next), type_length));
         if (was) ++from;
         if (is) merged[static_cast<size_t>(to++)] = fresh.value(next);
         if (optional) old_level = is ? 1 : 0;

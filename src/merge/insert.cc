@@ -90,26 +90,27 @@ arrow::Result<std::shared_ptr<arrow::Table>> Shape(const RowSet& rows,
     const int column = rows.table()->schema()->GetFieldIndex(field->name());
     std::shared_ptr<arrow::Array> values;
     if (column < 0) {
-      ARROW_ASSIGN_OR_RAISE(values, arrow::MakeArrayOfNull(
-                                        field->type(), static_cast<int64_t>(ordinals.size()), pool));
+      ARROW_ASSIGN_OR_RAISE(
+          values,
+          arrow::MakeArrayOfNull(field->type(), static_cast<int64_t>(ordinals.size()), pool));
     } else {
       ARROW_ASSIGN_OR_RAISE(values, rows.Take(column, ordinals, pool));
     }
     if (!values->type()->Equals(*field->type())) {
-      auto cast = arrow::compute::Cast(*values, field->type(), arrow::compute::CastOptions::Safe(),
-                                       &exec);
+      auto cast =
+          arrow::compute::Cast(*values, field->type(), arrow::compute::CastOptions::Safe(), &exec);
       if (!cast.ok()) {
         if (cast.status().IsOutOfMemory()) return cast.status();
-        return MakeError(ErrorKind::kSchemaMismatch, "source values do not fit column '" +
-                                                         field->name() + "': " +
-                                                         cast.status().message());
+        return MakeError(
+            ErrorKind::kSchemaMismatch,
+            "source values do not fit column '" + field->name() + "': " + cast.status().message());
       }
       values = std::move(*cast);
     }
     if (!field->nullable() && values->null_count() > 0) {
-      return MakeError(ErrorKind::kSchemaMismatch,
-                       "source values do not fit column '" + field->name() +
-                           "': it is required, a value is null");
+      return MakeError(ErrorKind::kSchemaMismatch, "source values do not fit column '" +
+                                                       field->name() +
+                                                       "': it is required, a value is null");
     }
     columns.push_back(std::move(values));
   }
@@ -119,15 +120,21 @@ arrow::Result<std::shared_ptr<arrow::Table>> Shape(const RowSet& rows,
 
 std::string MakeName(uint64_t salt, int i) {
   char name[64];
-  std::snprintf(name, sizeof(name), "part-%016llx-%d.parquet", static_cast<unsigned long long>(salt), i);
+  std::snprintf(name, sizeof(name), "part-%016llx-%d.parquet",
+                static_cast<unsigned long long>(salt), i);
   return name;
 }
 
 /// Writes one new file after another.
 class FileSequence {
  public:
-  FileSequence(FileStyle style, uint64_t salt, Storage* storage, Commit* commit, RunContext* context)
-      : style_(std::move(style)), salt_(salt), storage_(storage), commit_(commit), context_(context) {}
+  FileSequence(FileStyle style, uint64_t salt, Storage* storage, Commit* commit,
+               RunContext* context)
+      : style_(std::move(style)),
+        salt_(salt),
+        storage_(storage),
+        commit_(commit),
+        context_(context) {}
 
   arrow::Status WriteRowGroup(const arrow::Table& table) {
     if (writer_ && file_.num_rows + table.num_rows() > context_->options.max_rows_per_file) {
@@ -137,9 +144,9 @@ class FileSequence {
       ARROW_ASSIGN_OR_RAISE(auto staged, storage_->CreateFile(commit_->StagePath(), 0644));
       file_ = InsertedFile{staged->path(), MakeName(salt_, next_++), 0, 0};
       ARROW_ASSIGN_OR_RAISE(sink_, StagedOutput::Make(std::move(staged), context_->encode_pool));
-      ARROW_ASSIGN_OR_RAISE(writer_, parquet::arrow::FileWriter::Open(
-                                         *style_.schema, context_->encode_pool, sink_,
-                                         style_.properties, style_.arrow_properties));
+      ARROW_ASSIGN_OR_RAISE(
+          writer_, parquet::arrow::FileWriter::Open(*style_.schema, context_->encode_pool, sink_,
+                                                    style_.properties, style_.arrow_properties));
     }
     ARROW_RETURN_NOT_OK(writer_->WriteTable(table, std::max<int64_t>(table.num_rows(), 1)));
     file_.num_rows += table.num_rows();
@@ -187,12 +194,12 @@ arrow::Result<std::vector<InsertedFile>> InsertRows(const Target& target, RowSou
   // Loaded rows, the rows shaped for the file, and the encoder share what is left.
   const int64_t room = context->budget->available_bytes() - kEncoderBytes;
   const int64_t fits = room / (4 * row_bytes);
-  const int64_t group_rows =
-      std::min({fits, kMaxGroupRows, std::max<int64_t>(1, context->options.row_group_bytes / row_bytes),
-                context->options.max_rows_per_file});
+  const int64_t group_rows = std::min(
+      {fits, kMaxGroupRows, std::max<int64_t>(1, context->options.row_group_bytes / row_bytes),
+       context->options.max_rows_per_file});
   if (fits < std::min<int64_t>(count, 1024)) {
-    const int64_t minimum =
-        context->budget->used_bytes() + kEncoderBytes + 4 * row_bytes * std::min<int64_t>(count, 1024);
+    const int64_t minimum = context->budget->used_bytes() + kEncoderBytes +
+                            4 * row_bytes * std::min<int64_t>(count, 1024);
     return context->TooSmall("writing new rows takes " + FormatBytes(minimum), minimum);
   }
   std::random_device device;
@@ -205,7 +212,8 @@ arrow::Result<std::vector<InsertedFile>> InsertRows(const Target& target, RowSou
     while (next < source->num_rows()) {
       ARROW_RETURN_NOT_OK(context->progress.CheckCancelled());
       std::vector<int64_t> ordinals;
-      for (; next < source->num_rows() && static_cast<int64_t>(ordinals.size()) < group_rows; ++next) {
+      for (; next < source->num_rows() && static_cast<int64_t>(ordinals.size()) < group_rows;
+           ++next) {
         if (wanted.Get(next)) ordinals.push_back(next);
       }
       if (ordinals.empty()) break;

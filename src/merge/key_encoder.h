@@ -43,7 +43,7 @@ struct KeyBatch {
   PoolVector<InlineKey> inlined;  ///< [length] when the schema is inlined
   PoolVector<int64_t> offsets;    ///< [length + 1] otherwise
   PoolVector<char> bytes;
-  PoolVector<uint8_t> has_null;   ///< [length] 1 where a component is null
+  PoolVector<uint8_t> has_null;  ///< [length] 1 where a component is null
 
   std::string_view Bytes(int64_t row) const {
     const auto i = static_cast<size_t>(row);
@@ -57,8 +57,7 @@ class KeyEncoder {
 
   /// columns: one array a component, of equal length. std::bad_alloc is turned into
   /// OutOfMemory.
-  arrow::Status Encode(const std::vector<std::shared_ptr<arrow::Array>>& columns,
-                       KeyBatch* out);
+  arrow::Status Encode(const std::vector<std::shared_ptr<arrow::Array>>& columns, KeyBatch* out);
 
  private:
   arrow::Status EncodeInline(const std::vector<std::shared_ptr<arrow::Array>>& columns,

@@ -14,8 +14,19 @@ using arrow::internal::checked_cast;
 
 /// Kinds of values that never equal a value of another kind.
 enum class KeyKind {
-  kNull, kBool, kInteger, kFloat, kDate, kTime, kNaive, kZoned, kDuration, kDecimal, kString,
-  kBinary, kRefused,
+  kNull,
+  kBool,
+  kInteger,
+  kFloat,
+  kDate,
+  kTime,
+  kNaive,
+  kZoned,
+  kDuration,
+  kDecimal,
+  kString,
+  kBinary,
+  kRefused,
 };
 
 KeyKind KindOf(const arrow::DataType& type) {
@@ -113,17 +124,14 @@ KeyComponent FormOf(std::string name, KeyKind kind, const Types& types) {
       break;
     }
     case KeyKind::kDecimal: {
-      const bool one_scale = AllEqual(types, [](const auto& t) {
-        return checked_cast<const arrow::DecimalType&>(t).scale();
-      });
+      const bool one_scale = AllEqual(
+          types, [](const auto& t) { return checked_cast<const arrow::DecimalType&>(t).scale(); });
       c.form = one_scale ? KeyForm::kDecimal : KeyForm::kStrippedDecimal;
       c.width = one_scale ? std::max(MaxByteWidth(types), 8) : 36;
       break;
     }
     case KeyKind::kString:
-    case KeyKind::kBinary:
-      c.form = KeyForm::kBytes;
-      break;
+    case KeyKind::kBinary: c.form = KeyForm::kBytes; break;
   }
   return c;
 }
@@ -131,8 +139,8 @@ KeyComponent FormOf(std::string name, KeyKind kind, const Types& types) {
 arrow::Status Mismatch(const std::string& name, const arrow::DataType& a,
                        const arrow::DataType& b) {
   return MakeError(ErrorKind::kSchemaMismatch,
-                   "key column types cannot be compared: column '" + name + "' is " +
-                       a.ToString() + " on one side and " + b.ToString() +
+                   "key column types cannot be compared: column '" + name + "' is " + a.ToString() +
+                       " on one side and " + b.ToString() +
                        " on the other; cast the source to the target's type");
 }
 
@@ -146,8 +154,7 @@ std::shared_ptr<arrow::DataType> KeyStorageType(const std::shared_ptr<arrow::Dat
       return KeyStorageType(checked_cast<const arrow::DictionaryType&>(*type).value_type());
     case arrow::Type::RUN_END_ENCODED:
       return KeyStorageType(checked_cast<const arrow::RunEndEncodedType&>(*type).value_type());
-    default:
-      return type;
+    default: return type;
   }
 }
 
@@ -164,8 +171,7 @@ arrow::Result<KeySchema> KeySchema::Resolve(const std::vector<std::string>& name
       const KeyKind next = KindOf(*type);
       if (next == KeyKind::kRefused) {
         return MakeError(ErrorKind::kSchemaMismatch, "column '" + names[i] + "' of type " +
-                                                         original->ToString() +
-                                                         " cannot be a key");
+                                                         original->ToString() + " cannot be a key");
       }
       if (next == KeyKind::kNull) continue;  // only nulls: comparable with anything
       if (kind != KeyKind::kNull && next != kind) {

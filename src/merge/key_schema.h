@@ -21,24 +21,24 @@ namespace floodwall {
 
 /// Canonical form of one component.
 enum class KeyForm {
-  kBool,        ///< 1 byte
-  kInteger,     ///< two's complement, `width` bytes, all sides of one signedness
-  kMixedSign,   ///< 8 bytes and one that tells values of 2^63 and more from negative ones
-  kFloat,       ///< `width` bytes, one NaN, no negative zero
-  kDate,        ///< days (4 bytes) or, when a side has date64, milliseconds (8)
-  kTime,        ///< nanoseconds, 8 bytes
-  kInstant,     ///< ticks (8 bytes) of one unit, timestamps and durations
-  kSplitInstant,///< units differ: whole seconds (8) and nanoseconds (4): no overflow
-  kDecimal,     ///< unscaled value, `width` bytes, one scale on all sides
+  kBool,             ///< 1 byte
+  kInteger,          ///< two's complement, `width` bytes, all sides of one signedness
+  kMixedSign,        ///< 8 bytes and one that tells values of 2^63 and more from negative ones
+  kFloat,            ///< `width` bytes, one NaN, no negative zero
+  kDate,             ///< days (4 bytes) or, when a side has date64, milliseconds (8)
+  kTime,             ///< nanoseconds, 8 bytes
+  kInstant,          ///< ticks (8 bytes) of one unit, timestamps and durations
+  kSplitInstant,     ///< units differ: whole seconds (8) and nanoseconds (4): no overflow
+  kDecimal,          ///< unscaled value, `width` bytes, one scale on all sides
   kStrippedDecimal,  ///< scales differ: unscaled without trailing zeros (32) and scale (4)
-  kBytes,       ///< length and bytes: strings, binary
-  kNull,        ///< every side is of the null type
+  kBytes,            ///< length and bytes: strings, binary
+  kNull,             ///< every side is of the null type
 };
 
 struct KeyComponent {
   std::string name;
   KeyForm form = KeyForm::kNull;
-  int width = 0;          ///< bytes; 0 for kBytes
+  int width = 0;  ///< bytes; 0 for kBytes
 };
 
 /// The resolved forms of all key columns, in the order the caller named them.

@@ -35,19 +35,23 @@ arrow::Status CheckOptions(const MergeOptions& options) {
   std::set<std::string> seen;
   for (const std::string& name : options.key_columns) {
     if (name.empty()) return Refuse("key_columns must not contain an empty name");
-    if (!seen.insert(name).second) return Refuse("key_columns names a column twice: '" + name + "'");
+    if (!seen.insert(name).second)
+      return Refuse("key_columns names a column twice: '" + name + "'");
   }
   if (options.max_memory_bytes <= 0) {
     return Refuse("max_memory must be positive, got " + std::to_string(options.max_memory_bytes));
   }
   if (options.max_rows_per_file <= 0) {
-    return Refuse("max_rows_per_file must be positive, got " + std::to_string(options.max_rows_per_file));
+    return Refuse("max_rows_per_file must be positive, got " +
+                  std::to_string(options.max_rows_per_file));
   }
   if (options.row_group_bytes <= 0) {
-    return Refuse("row_group_bytes must be positive, got " + std::to_string(options.row_group_bytes));
+    return Refuse("row_group_bytes must be positive, got " +
+                  std::to_string(options.row_group_bytes));
   }
   if (options.threads < 0) {
-    return Refuse("threads must be 0 (automatic) or positive, got " + std::to_string(options.threads));
+    return Refuse("threads must be 0 (automatic) or positive, got " +
+                  std::to_string(options.threads));
   }
   return arrow::Status::OK();
 }
@@ -123,17 +127,17 @@ arrow::Result<SourceKeys> IngestKeys(RowSource* source, const Target& target, Ru
       });
   if (status.IsOutOfMemory() && context->budget->available_bytes() < kMiB) {
     // Keys beyond 16 bytes are stored whole; how long the rest is cannot be known yet.
-    return context->TooSmall("the key index of " + std::to_string(rows) + " source rows does not fit",
-                             2 * (context->budget->used_bytes() + source->size_bytes()) + table_bytes);
+    return context->TooSmall(
+        "the key index of " + std::to_string(rows) + " source rows does not fit",
+        2 * (context->budget->used_bytes() + source->size_bytes()) + table_bytes);
   }
   ARROW_RETURN_NOT_OK(status);
   if (options.source_duplicates == SourceDuplicates::kError && keys.dropped > 0) {
     auto detail = std::make_shared<ErrorDetail>(ErrorKind::kDuplicateKey);
     detail->examples = examples;
-    return MakeError(std::move(detail), "the source has duplicate keys: " +
-                                            std::to_string(keys.dropped) +
-                                            " rows share a key with another, such as " +
-                                            examples.front());
+    return MakeError(std::move(detail),
+                     "the source has duplicate keys: " + std::to_string(keys.dropped) +
+                         " rows share a key with another, such as " + examples.front());
   }
   keys.index->ForEachOrdinal([&](int64_t ordinal) { keys.wins.Set(ordinal); });
   keys.distinct = rows - keys.dropped;
@@ -186,8 +190,9 @@ class MergeRun {
 
   arrow::Result<MergeResult> NothingToDo(const DatasetListing& listing) {
     for (const DatasetFile& file : listing.files) {
-      ARROW_ASSIGN_OR_RAISE(auto opened, ParquetSource::Open(listing.AbsolutePath(file.relative_path),
-                                                             context_.read_pool->budget()));
+      ARROW_ASSIGN_OR_RAISE(auto opened,
+                            ParquetSource::Open(listing.AbsolutePath(file.relative_path),
+                                                context_.read_pool->budget()));
       const int64_t rows = opened->metadata()->num_rows();
       result_.target_count_before += rows;
       result_.files.push_back({opened->path(), rows, "preserved", file.version.size_bytes});
@@ -208,8 +213,8 @@ class MergeRun {
     ARROW_ASSIGN_OR_RAISE(RowBitmap matched,
                           RowBitmap::Make(source_->num_rows(), context_.index_pool));
     const bool replaces = options_.strategy != MergeStrategy::kInsert;
-    ARROW_RETURN_NOT_OK(target_.Match(keys.schema, *keys.index, replaces, result_.threads, &matched,
-                                      &context_));
+    ARROW_RETURN_NOT_OK(
+        target_.Match(keys.schema, *keys.index, replaces, result_.threads, &matched, &context_));
     keys.index.reset();
 
     StartPhase("rewrite");
@@ -217,8 +222,9 @@ class MergeRun {
                           RowBitmap::Make(source_->num_rows(), context_.index_pool));
     std::vector<RewrittenFile> rewritten;
     if (replaces) {
-      ARROW_ASSIGN_OR_RAISE(rewritten, RewriteFiles(&target_, source_.get(), storage_, commit_.get(),
-                                                    result_.threads, &changed, &context_));
+      ARROW_ASSIGN_OR_RAISE(
+          rewritten, RewriteFiles(&target_, source_.get(), storage_, commit_.get(), result_.threads,
+                                  &changed, &context_));
       result_.updated = matched.Count();
       result_.unchanged = result_.updated - changed.Count();
     }
@@ -279,9 +285,9 @@ class MergeRun {
     }
     if (result_.target_count_before + result_.inserted - result_.deleted !=
         result_.target_count_after) {
-      return arrow::Status::UnknownError("row counts do not add up, nothing was published: ",
-                                         result_.target_count_before, " + ", result_.inserted,
-                                         " != ", result_.target_count_after);
+      return arrow::Status::UnknownError(
+          "row counts do not add up, nothing was published: ", result_.target_count_before, " + ",
+          result_.inserted, " != ", result_.target_count_after);
     }
     std::sort(result_.files.begin(), result_.files.end(),
               [](const auto& a, const auto& b) { return a.path < b.path; });

@@ -55,7 +55,8 @@ arrow::Result<PlainPage> EncodePlain(std::shared_ptr<arrow::Array> values, int64
     values = std::move(*cast);
   }
   const bool required = column->max_definition_level() == 0;
-  if (required && values->null_count() > 0) return DoesNotFit(column, "it is required, a value is null");
+  if (required && values->null_count() > 0)
+    return DoesNotFit(column, "it is required, a value is null");
 
   // One page whatever its size: byte arrays read back stay valid as long as the page.
   auto properties = parquet::WriterProperties::Builder()
@@ -78,9 +79,8 @@ arrow::Result<PlainPage> EncodePlain(std::shared_ptr<arrow::Array> values, int64
       levels[static_cast<size_t>(i)] = values->IsValid(i) ? 1 : 0;
     }
   }
-  auto arrow_properties = parquet::ArrowWriterProperties::Builder()
-                              .enable_deprecated_int96_timestamps()
-                              ->build();
+  auto arrow_properties =
+      parquet::ArrowWriterProperties::Builder().enable_deprecated_int96_timestamps()->build();
   if (column->physical_type() != parquet::Type::INT96) {
     arrow_properties = parquet::ArrowWriterProperties::Builder().build();
   }
@@ -95,9 +95,9 @@ arrow::Result<PlainPage> EncodePlain(std::shared_ptr<arrow::Array> values, int64
   ARROW_ASSIGN_OR_RAISE(out.pages, sink->Finish());
   out.length = length;
   parquet::ReaderProperties reader_properties(pool);
-  auto reader = parquet::PageReader::Open(std::make_shared<arrow::io::BufferReader>(out.pages),
-                                          length, parquet::Compression::UNCOMPRESSED,
-                                          reader_properties, *column);
+  auto reader =
+      parquet::PageReader::Open(std::make_shared<arrow::io::BufferReader>(out.pages), length,
+                                parquet::Compression::UNCOMPRESSED, reader_properties, *column);
   out.reader = parquet::ColumnReader::Make(column, std::move(reader), pool);
   return out;
 }

@@ -31,8 +31,8 @@ std::vector<ColumnPlan> PlanColumns(const ParquetSource& file, const arrow::Sche
     // Equal keys: nothing to replace.
     const bool key = std::find(options.key_columns.begin(), options.key_columns.end(), name) !=
                      options.key_columns.end();
-    plan.replace = !key && (plan.source_column >= 0 ||
-                            options.missing_columns == MissingColumns::kNull);
+    plan.replace =
+        !key && (plan.source_column >= 0 || options.missing_columns == MissingColumns::kNull);
     plans.push_back(plan);
   }
   return plans;
@@ -48,8 +48,9 @@ arrow::Result<int64_t> TaskNeed(const TargetFile& target, const ParquetSource& f
     for (const ColumnPlan& plan : plans) {
       if (!plan.replace) continue;
       ARROW_ASSIGN_OR_RAISE(const PageSummary pages, file.ScanPages(group, plan.leaf));
-      need = std::max(need, ColumnRecoder::EncodeNeed(pages, file.chunk_range(group, plan.leaf).length,
-                                                      target.row_groups[g].num_rows));
+      need =
+          std::max(need, ColumnRecoder::EncodeNeed(pages, file.chunk_range(group, plan.leaf).length,
+                                                   target.row_groups[g].num_rows));
     }
   }
   return need + kTaskOverhead;
@@ -91,8 +92,8 @@ class FileRewriter {
 
   /// rows: everything this file needs; null: loaded stretch by stretch.
   arrow::Result<RewrittenFile> Run(std::shared_ptr<const RowSet> rows, RowLoader* loader) {
-    ARROW_ASSIGN_OR_RAISE(base_, ParquetSource::Open(target_->AbsolutePath(file_),
-                                                     context_->encode_pool->budget()));
+    ARROW_ASSIGN_OR_RAISE(
+        base_, ParquetSource::Open(target_->AbsolutePath(file_), context_->encode_pool->budget()));
     plans_ = PlanColumns(*base_, schema_, context_->options);
     size_t loaded_until = 0;
     for (size_t g = 0; g < file_.row_groups.size(); ++g) {
@@ -122,7 +123,8 @@ class FileRewriter {
     size_t g = first;
     for (; g < file_.row_groups.size(); ++g) {
       const auto& matches = file_.row_groups[g].matches;
-      if (g > first && static_cast<int64_t>(ordinals.size() + matches.size()) > loader->max_rows()) {
+      if (g > first &&
+          static_cast<int64_t>(ordinals.size() + matches.size()) > loader->max_rows()) {
         break;
       }
       for (const RowMatch& match : matches) ordinals.push_back(match.ordinal);
@@ -135,10 +137,9 @@ class FileRewriter {
   /// copied then.
   arrow::Status StartFile(size_t row_group) {
     if (assembler_) return arrow::Status::OK();
-    ARROW_ASSIGN_OR_RAISE(auto staged,
-                          storage_->CreateFile(commit_->StagePath(), file_.file.mode));
-    ARROW_ASSIGN_OR_RAISE(assembler_, ParquetAssembler::Make(std::move(staged), base_,
-                                                             context_->encode_pool));
+    ARROW_ASSIGN_OR_RAISE(auto staged, storage_->CreateFile(commit_->StagePath(), file_.file.mode));
+    ARROW_ASSIGN_OR_RAISE(assembler_,
+                          ParquetAssembler::Make(std::move(staged), base_, context_->encode_pool));
     for (size_t g = 0; g < row_group; ++g) {
       ARROW_RETURN_NOT_OK(assembler_->CopyRowGroup(static_cast<int>(g)));
     }
@@ -191,8 +192,9 @@ class FileRewriter {
                             const std::shared_ptr<const RowSet>& rows) {
     RunContext* context = context_;
     const int column = plan.source_column;
-    auto take = [rows, column, context](std::span<const int64_t> ordinals)
-        -> arrow::Result<std::shared_ptr<arrow::Array>> {
+    auto take =
+        [rows, column, context](
+            std::span<const int64_t> ordinals) -> arrow::Result<std::shared_ptr<arrow::Array>> {
       if (column < 0) return std::shared_ptr<arrow::Array>();
       return rows->Take(column, ordinals, context->encode_pool);
     };
@@ -231,8 +233,8 @@ arrow::Result<std::vector<RewrittenFile>> RewriteFiles(Target* target, RowSource
     touched.push_back(f);
     total_bytes += file.file.version.size_bytes;
     total_rows += file.num_rows;
-    ARROW_ASSIGN_OR_RAISE(auto opened, ParquetSource::Open(target->AbsolutePath(file),
-                                                           context->read_pool->budget()));
+    ARROW_ASSIGN_OR_RAISE(
+        auto opened, ParquetSource::Open(target->AbsolutePath(file), context->read_pool->budget()));
     const auto plans = PlanColumns(*opened, *source->schema(), context->options);
     ARROW_ASSIGN_OR_RAISE(const int64_t need, TaskNeed(file, *opened, plans));
     task_need = std::max(task_need, need);
@@ -248,7 +250,8 @@ arrow::Result<std::vector<RewrittenFile>> RewriteFiles(Target* target, RowSource
   ARROW_ASSIGN_OR_RAISE(const int64_t row_bytes, source->LoadedBytesPerRow());
   // New values of a slice exist as Arrow values and as Parquet pages at once.
   const int64_t value_bytes = row_bytes > 0 ? row_bytes : 512;
-  task_need += 4 * std::min(group_rows, ColumnRecoder::kSliceRows) * std::min<int64_t>(value_bytes, 512);
+  task_need +=
+      4 * std::min(group_rows, ColumnRecoder::kSliceRows) * std::min<int64_t>(value_bytes, 512);
   const int64_t held = context->budget->used_bytes();
   const int64_t minimum = held + task_need + group_rows * row_bytes * 3 / 2;
   if (minimum > context->options.max_memory_bytes) {
@@ -262,8 +265,7 @@ arrow::Result<std::vector<RewrittenFile>> RewriteFiles(Target* target, RowSource
                             context->options.max_memory_bytes) {
     --workers;
   }
-  const int64_t share =
-      context->options.max_memory_bytes - held - workers * task_need;
+  const int64_t share = context->options.max_memory_bytes - held - workers * task_need;
   // Loading a row touches it twice for a moment (the batch and what is taken from it).
   RowLoader loader(source, row_bytes * 3 / 2, share);
 

@@ -18,9 +18,9 @@ namespace floodwall {
 
 /// The outcome for one file of the target.
 struct RewrittenFile {
-  size_t file = 0;           ///< index in Target::files()
+  size_t file = 0;  ///< index in Target::files()
   AssembledFile assembled;
-  bool changed = false;      ///< false: every replacement equalled the old row, nothing staged
+  bool changed = false;  ///< false: every replacement equalled the old row, nothing staged
 };
 
 /// `changed` gets a bit for each source row that changed some value.

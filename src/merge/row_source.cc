@@ -39,8 +39,8 @@ arrow::Result<std::shared_ptr<arrow::Array>> GatherViews(const arrow::ChunkedArr
   const arrow::ChunkResolver resolver(column.chunks());
   for (const int64_t position : positions) {
     const auto at = resolver.Resolve(position);
-    const auto& chunk = static_cast<const arrow::BinaryViewArray&>(
-        *column.chunk(static_cast<int>(at.chunk_index)));
+    const auto& chunk =
+        static_cast<const arrow::BinaryViewArray&>(*column.chunk(static_cast<int>(at.chunk_index)));
     if (chunk.IsNull(at.index_in_chunk)) {
       ARROW_RETURN_NOT_OK(builder.AppendNull());
     } else {
@@ -85,8 +85,8 @@ class TableRows final : public RowSource {
 
 class ParquetRows final : public RowSource {
  public:
-  ParquetRows(std::vector<std::shared_ptr<ParquetSource>> files, std::shared_ptr<arrow::Schema> schema,
-              RunContext* context)
+  ParquetRows(std::vector<std::shared_ptr<ParquetSource>> files,
+              std::shared_ptr<arrow::Schema> schema, RunContext* context)
       : RowSource(context), files_(std::move(files)) {
     schema_ = std::move(schema);
     for (const auto& file : files_) num_rows_ += file->metadata()->num_rows();
@@ -167,9 +167,9 @@ class ParquetRows final : public RowSource {
                   if (wanted.length() == 0) return arrow::Status::OK();
                   ARROW_ASSIGN_OR_RAISE(auto indices, wanted.Finish());
                   ARROW_ASSIGN_OR_RAISE(
-                      auto taken, arrow::compute::Take(*batch.column(0), *indices,
-                                                       arrow::compute::TakeOptions::NoBoundsCheck(),
-                                                       &exec));
+                      auto taken,
+                      arrow::compute::Take(*batch.column(0), *indices,
+                                           arrow::compute::TakeOptions::NoBoundsCheck(), &exec));
                   chunks.push_back(std::move(taken));
                   return arrow::Status::OK();
                 }));
@@ -179,8 +179,8 @@ class ParquetRows final : public RowSource {
       }
       columns.push_back(std::make_shared<arrow::ChunkedArray>(std::move(chunks), field->type()));
     }
-    auto table = arrow::Table::Make(schema_, std::move(columns),
-                                    static_cast<int64_t>(ordinals.size()));
+    auto table =
+        arrow::Table::Make(schema_, std::move(columns), static_cast<int64_t>(ordinals.size()));
     return std::make_shared<const RowSet>(std::move(table), std::move(ordinals));
   }
 
@@ -240,8 +240,8 @@ arrow::Result<std::shared_ptr<arrow::Array>> RowSet::Take(int column,
                        std::span(typed.raw_values(), static_cast<size_t>(typed.length())), pool);
   }
   const auto options = arrow::compute::TakeOptions::NoBoundsCheck();
-  ARROW_ASSIGN_OR_RAISE(arrow::Datum taken, arrow::compute::Take(table_->column(column), indices,
-                                                                 options, &exec));
+  ARROW_ASSIGN_OR_RAISE(arrow::Datum taken,
+                        arrow::compute::Take(table_->column(column), indices, options, &exec));
   if (taken.is_array()) return taken.make_array();
   const auto chunked = taken.chunked_array();
   if (chunked->num_chunks() == 1) return chunked->chunk(0);
@@ -262,9 +262,9 @@ arrow::Result<std::unique_ptr<RowSource>> RowSource::Make(const MergeSource& sou
     ARROW_ASSIGN_OR_RAISE(auto file, ParquetSource::Open(path, context->payload_pool->budget()));
     ARROW_ASSIGN_OR_RAISE(auto file_schema, ArrowSchemaOf(*file));
     if (schema && !schema->Equals(*file_schema, /*check_metadata=*/false)) {
-      return MakeError(ErrorKind::kSchemaMismatch,
-                       "source files have different schemas: '" + source.paths().front() + "' and '" +
-                           path + "'");
+      return MakeError(ErrorKind::kSchemaMismatch, "source files have different schemas: '" +
+                                                       source.paths().front() + "' and '" + path +
+                                                       "'");
     }
     schema = file_schema;
     files.push_back(std::move(file));

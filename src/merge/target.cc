@@ -22,8 +22,9 @@ arrow::Status CheckColumns(const arrow::Schema& source, const ParquetSource& fil
                            const arrow::Schema& schema, const MergeOptions& options) {
   for (const std::string& name : options.key_columns) {
     if (schema.GetAllFieldIndices(name).size() != 1) {
-      return MakeError(ErrorKind::kSchemaMismatch,
-                       "key column '" + name + "' is missing from the target file '" + file.path() + "'");
+      return MakeError(
+          ErrorKind::kSchemaMismatch,
+          "key column '" + name + "' is missing from the target file '" + file.path() + "'");
     }
   }
   for (const auto& field : source.fields()) {
@@ -85,8 +86,9 @@ arrow::Result<Target> Target::Open(DatasetListing listing, const arrow::Schema& 
     // Hive directories carry columns that no file holds: not understood yet, so not guessed at.
     if (entry.relative_path.substr(0, entry.relative_path.rfind('/') + 1).find('=') !=
         std::string::npos) {
-      return MakeError(ErrorKind::kUnsupportedFile,
-                       "hive-partitioned datasets are not supported yet: '" + entry.relative_path + "'");
+      return MakeError(
+          ErrorKind::kUnsupportedFile,
+          "hive-partitioned datasets are not supported yet: '" + entry.relative_path + "'");
     }
     ARROW_ASSIGN_OR_RAISE(auto file, ParquetSource::Open(listing.AbsolutePath(entry.relative_path),
                                                          context->read_pool->budget()));
@@ -95,7 +97,8 @@ arrow::Result<Target> Target::Open(DatasetListing listing, const arrow::Schema& 
     for (size_t k = 0; k < options.key_columns.size(); ++k) {
       auto type = schema->GetFieldByName(options.key_columns[k])->type();
       auto& types = target.key_types_[k];
-      if (std::none_of(types.begin(), types.end(), [&](const auto& t) { return t->Equals(*type); })) {
+      if (std::none_of(types.begin(), types.end(),
+                       [&](const auto& t) { return t->Equals(*type); })) {
         types.push_back(std::move(type));
       }
     }
@@ -108,8 +111,8 @@ arrow::Result<Target> Target::Open(DatasetListing listing, const arrow::Schema& 
     target.num_rows_ += next.num_rows;
     const size_t position = target.files_.size();
     target.files_.push_back(std::move(next));
-    if (!target.newest_ || entry.version.mtime_ns >=
-                               target.files_[*target.newest_].file.version.mtime_ns) {
+    if (!target.newest_ ||
+        entry.version.mtime_ns >= target.files_[*target.newest_].file.version.mtime_ns) {
       target.newest_ = position;
     }
   }

@@ -147,10 +147,11 @@ namespace {
 void AppendReport(const Budget& budget, int depth, std::string* out) {
   const std::string name = budget.name().empty() ? "(unnamed)" : budget.name();
   out->append(static_cast<size_t>(2 * depth), ' ');
-  *out += name + ": used " + FormatBytes(budget.used_bytes()) + ", peak " +
-          FormatBytes(budget.peak_bytes()) + ", limit " +
-          (budget.limit_bytes() == Budget::kUnlimited ? "none" : FormatBytes(budget.limit_bytes())) +
-          "\n";
+  *out +=
+      name + ": used " + FormatBytes(budget.used_bytes()) + ", peak " +
+      FormatBytes(budget.peak_bytes()) + ", limit " +
+      (budget.limit_bytes() == Budget::kUnlimited ? "none" : FormatBytes(budget.limit_bytes())) +
+      "\n";
   for (const auto& child : budget.children()) AppendReport(*child, depth + 1, out);
 }
 

@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -31,9 +30,7 @@ def changes() -> pa.Table:
 
 
 def state(root: Path) -> dict[str, tuple[int, int]]:
-    return {
-        p.name: (p.stat().st_mtime_ns, p.stat().st_ino) for p in sorted(root.glob("*.parquet"))
-    }
+    return {p.name: (p.stat().st_mtime_ns, p.stat().st_ino) for p in sorted(root.glob("*.parquet"))}
 
 
 @pytest.mark.parametrize("strategy", ["upsert", "insert", "update"])
@@ -74,7 +71,10 @@ def test_untouched_files_and_row_groups_are_kept_as_bytes(dataset: Path) -> None
     assert [Path(p).name for p in result.preserved_files] == ["f1.parquet"]
     # The third row group holds no source key: its bytes stand in the new file as they were.
     chunk = pq.ParquetFile(dataset / "f0.parquet").metadata.row_group(3).column(2)
-    start, size = chunk.dictionary_page_offset or chunk.data_page_offset, chunk.total_compressed_size
+    start, size = (
+        chunk.dictionary_page_offset or chunk.data_page_offset,
+        chunk.total_compressed_size,
+    )
     assert (dataset / "f0.parquet").read_bytes()[start : start + size] in old
     assert result.bytes_copied > result.bytes_encoded
 
@@ -101,9 +101,7 @@ def test_threads_do_not_change_the_bytes(tmp_path: Path) -> None:
         root.mkdir()
         for i in range(4):
             pq.write_table(make_table(i * 5000, 5000), root / f"{i}.parquet", row_group_size=1000)
-        floodwall.merge(
-            changes(), root, "update", "id", max_memory="128MiB", threads=threads
-        )
+        floodwall.merge(changes(), root, "update", "id", max_memory="128MiB", threads=threads)
         outputs.append([p.read_bytes() for p in sorted(root.glob("*.parquet"))])
     assert outputs[0] == outputs[1] == outputs[2]
 
@@ -160,9 +158,7 @@ def test_keys_match_by_value(
 def test_null_keys_never_match_as_in_sql(tmp_path: Path) -> None:
     pq.write_table(pa.table({"k": [1, None], "v": [0, 0]}), tmp_path / "f.parquet")
     source = pa.table({"k": pa.array([1, None, None], pa.int64()), "v": [5, 6, 7]})
-    result = floodwall.merge(
-        source, tmp_path, "upsert", "k", max_memory="64MiB", null_keys="never"
-    )
+    result = floodwall.merge(source, tmp_path, "upsert", "k", max_memory="64MiB", null_keys="never")
     assert (result.updated, result.inserted, result.target_count_after) == (1, 2, 4)
 
 
@@ -207,7 +203,7 @@ def test_the_result_is_json_ready(dataset: Path) -> None:
     result = floodwall.merge(changes(), dataset, "upsert", "id", max_memory="64MiB")
     loaded = json.loads(json.dumps(result.to_dict()))
     assert loaded["inserted"] == 2
-    assert set(os.path.basename(p) for p in loaded["rewritten_files"]) == {
+    assert {Path(p).name for p in loaded["rewritten_files"]} == {
         "f0.parquet",
         "f2.parquet",
     }

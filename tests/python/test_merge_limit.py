@@ -4,9 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
+
 import lineitem
 import memory_child
-import pytest
 
 OVERHEAD = 16 << 20
 

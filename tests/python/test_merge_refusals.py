@@ -1,6 +1,5 @@
 """Bad input: a clear typed error, and the dataset as it was."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -91,7 +90,7 @@ def test_corrupt_target_file(dataset: Path, damage: str) -> None:
     with pytest.raises(floodwall.UnsupportedFileError, match=r"f1\.parquet"):
         floodwall.merge(GOOD, dataset, "upsert", "id")
     assert contents(dataset) == before
-    assert os.listdir(dataset / "_floodwall") == ["lock"]
+    assert [p.name for p in (dataset / "_floodwall").iterdir()] == ["lock"]
 
 
 def test_read_only_directory(dataset: Path) -> None:

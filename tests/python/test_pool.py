@@ -1,3 +1,4 @@
+import contextlib
 import gc
 import pickle
 import threading
@@ -48,10 +49,8 @@ def test_eight_threads_never_pass_the_cap() -> None:
 
     def work() -> None:
         for size in range(1, 400):
-            try:
+            with contextlib.suppress(pa.ArrowMemoryError):
                 pa.allocate_buffer(size * 1000, memory_pool=pool.arrow_pool)
-            except pa.ArrowMemoryError:
-                pass
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:

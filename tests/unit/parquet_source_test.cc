@@ -13,8 +13,8 @@
 #include "gtest/gtest.h"
 #include "parquet/arrow/reader.h"
 #include "parquet/arrow/writer.h"
-#include "parquet/page_index.h"
 #include "parquet/file_reader.h"
+#include "parquet/page_index.h"
 #include "support/temporary_directory.h"
 
 namespace floodwall {
@@ -27,7 +27,8 @@ std::shared_ptr<arrow::Table> MakeTable(int64_t rows) {
     EXPECT_TRUE(numbers.Append(i * 7).ok());
     EXPECT_TRUE((i % 5 == 0 ? texts.AppendNull() : texts.Append("t" + std::to_string(i))).ok());
   }
-  auto schema = arrow::schema({arrow::field("n", arrow::int64()), arrow::field("t", arrow::utf8())});
+  auto schema =
+      arrow::schema({arrow::field("n", arrow::int64()), arrow::field("t", arrow::utf8())});
   return arrow::Table::Make(schema, {numbers.Finish().ValueOrDie(), texts.Finish().ValueOrDie()});
 }
 
@@ -94,9 +95,9 @@ TEST(ParquetAssembler, CopiedRowGroupsReadBackWithTheirPageIndex) {
   auto base = ParquetSource::Open(WriteFile(directory), budget).ValueOrDie();
   auto* pool = GuardedPool::Make(budget);
   const std::string path = directory.path() + "/copy.parquet";
-  auto assembler = ParquetAssembler::Make(Storage::Posix()->CreateFile(path, 0644).ValueOrDie(),
-                                          base, pool)
-                       .ValueOrDie();
+  auto assembler =
+      ParquetAssembler::Make(Storage::Posix()->CreateFile(path, 0644).ValueOrDie(), base, pool)
+          .ValueOrDie();
   for (const int g : {2, 0}) ASSERT_TRUE(assembler->CopyRowGroup(g).ok());
   const AssembledFile done = assembler->Finish().ValueOrDie();
   EXPECT_EQ(done.num_rows, 6000);
@@ -114,7 +115,8 @@ TEST(ParquetAssembler, CopiedRowGroupsReadBackWithTheirPageIndex) {
   const auto chunk = reader->parquet_reader()->metadata()->RowGroup(0)->ColumnChunk(0);
   ASSERT_NE(offsets, nullptr);
   EXPECT_EQ(offsets->page_locations().front().offset, chunk->data_page_offset());
-  EXPECT_EQ(index->GetColumnIndex(0)->encoded_min_values().size(), offsets->page_locations().size());
+  EXPECT_EQ(index->GetColumnIndex(0)->encoded_min_values().size(),
+            offsets->page_locations().size());
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-"""The ``floodwall`` command.
+"""
+The ``floodwall`` command.
 
 Exit codes: 0 done, 1 failure, 2 usage, 3 refused (limit too small, duplicates, conflict ...).
 """

@@ -1,0 +1,274 @@
+"""floodwall's C++ core. Use the floodwall package, not this module."""
+
+from collections.abc import Sequence
+import enum
+
+
+def version() -> str:
+    """The version of the library."""
+
+def parse_byte_size(text: str) -> int:
+    """Bytes in a size such as '256MiB'."""
+
+def format_bytes(bytes: int) -> str:
+    """A size for people, such as '128.0 MiB'."""
+
+class Budget:
+    @staticmethod
+    def make(name: str, limit_bytes: int, parent: Budget | None) -> Budget: ...
+
+    def reserve(self, bytes: int) -> None: ...
+
+    def release(self, bytes: int) -> None: ...
+
+    def report(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def limit_bytes(self) -> int: ...
+
+    @property
+    def used_bytes(self) -> int: ...
+
+    @property
+    def peak_bytes(self) -> int: ...
+
+    @property
+    def children(self) -> list[Budget]: ...
+
+    @property
+    def holders(self) -> list[tuple[str, int]]: ...
+
+class GuardedPool:
+    @staticmethod
+    def make(budget: Budget) -> GuardedPool: ...
+
+    def arrow_pool(self) -> object: ...
+
+    @property
+    def bytes_allocated(self) -> int: ...
+
+    @property
+    def max_memory(self) -> int: ...
+
+    @property
+    def denied_count(self) -> int: ...
+
+class MergeStrategy(enum.Enum):
+    upsert = 0
+
+    insert = 1
+
+    update = 2
+
+class SourceDuplicates(enum.Enum):
+    last = 0
+
+    first = 1
+
+    error = 2
+
+class NullKeys(enum.Enum):
+    match = 0
+
+    never = 1
+
+class MissingColumns(enum.Enum):
+    keep = 0
+
+    null = 1
+
+class NewColumns(enum.Enum):
+    error = 0
+
+    ignore = 1
+
+class MergeOptions:
+    def __init__(self) -> None: ...
+
+    @property
+    def strategy(self) -> MergeStrategy: ...
+
+    @strategy.setter
+    def strategy(self, arg: MergeStrategy, /) -> None: ...
+
+    @property
+    def key_columns(self) -> list[str]: ...
+
+    @key_columns.setter
+    def key_columns(self, arg: Sequence[str], /) -> None: ...
+
+    @property
+    def max_memory_bytes(self) -> int: ...
+
+    @max_memory_bytes.setter
+    def max_memory_bytes(self, arg: int, /) -> None: ...
+
+    @property
+    def source_duplicates(self) -> SourceDuplicates: ...
+
+    @source_duplicates.setter
+    def source_duplicates(self, arg: SourceDuplicates, /) -> None: ...
+
+    @property
+    def null_keys(self) -> NullKeys: ...
+
+    @null_keys.setter
+    def null_keys(self, arg: NullKeys, /) -> None: ...
+
+    @property
+    def missing_columns(self) -> MissingColumns: ...
+
+    @missing_columns.setter
+    def missing_columns(self, arg: MissingColumns, /) -> None: ...
+
+    @property
+    def new_columns(self) -> NewColumns: ...
+
+    @new_columns.setter
+    def new_columns(self, arg: NewColumns, /) -> None: ...
+
+    @property
+    def max_rows_per_file(self) -> int: ...
+
+    @max_rows_per_file.setter
+    def max_rows_per_file(self, arg: int, /) -> None: ...
+
+    @property
+    def row_group_bytes(self) -> int: ...
+
+    @row_group_bytes.setter
+    def row_group_bytes(self, arg: int, /) -> None: ...
+
+    @property
+    def threads(self) -> int: ...
+
+    @threads.setter
+    def threads(self, arg: int, /) -> None: ...
+
+    def set_compression(self, name: str) -> None: ...
+
+class MergeFile:
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def row_count(self) -> int: ...
+
+    @property
+    def operation(self) -> str: ...
+
+    @property
+    def size_bytes(self) -> int: ...
+
+class MergeOutcome:
+    @property
+    def source_count(self) -> int: ...
+
+    @property
+    def target_count_before(self) -> int: ...
+
+    @property
+    def target_count_after(self) -> int: ...
+
+    @property
+    def inserted(self) -> int: ...
+
+    @property
+    def updated(self) -> int: ...
+
+    @property
+    def unchanged(self) -> int: ...
+
+    @property
+    def deleted(self) -> int: ...
+
+    @property
+    def duplicates_dropped(self) -> int: ...
+
+    @property
+    def files(self) -> list[MergeFile]: ...
+
+    @property
+    def elapsed_s(self) -> float: ...
+
+    @property
+    def limit_bytes(self) -> int: ...
+
+    @property
+    def peak_memory_bytes(self) -> int: ...
+
+    @property
+    def bytes_read(self) -> int: ...
+
+    @property
+    def bytes_written(self) -> int: ...
+
+    @property
+    def bytes_copied(self) -> int: ...
+
+    @property
+    def bytes_encoded(self) -> int: ...
+
+    @property
+    def bytes_spilled(self) -> int: ...
+
+    @property
+    def threads(self) -> int: ...
+
+    @property
+    def phase_seconds(self) -> list[tuple[str, float]]: ...
+
+class JobProgress:
+    @property
+    def phase(self) -> str: ...
+
+    @property
+    def done_bytes(self) -> int: ...
+
+    @property
+    def total_bytes(self) -> int: ...
+
+    @property
+    def done_rows(self) -> int: ...
+
+    @property
+    def total_rows(self) -> int: ...
+
+    @property
+    def spilled_bytes(self) -> int: ...
+
+    @property
+    def used_bytes(self) -> int: ...
+
+    @property
+    def limit_bytes(self) -> int: ...
+
+    @property
+    def elapsed_s(self) -> float: ...
+
+class MergeJob:
+    def __init__(self, data: object, kind: str, path: str, options: MergeOptions) -> None: ...
+
+    def run(self) -> MergeOutcome: ...
+
+    def progress(self) -> JobProgress: ...
+
+    def cancel(self) -> None: ...
+
+class Recovery:
+    @property
+    def action(self) -> str: ...
+
+    @property
+    def published_files(self) -> list[str]: ...
+
+    @property
+    def removed_files(self) -> list[str]: ...
+
+    @property
+    def staged_bytes_removed(self) -> int: ...
+
+def recover(path: str) -> Recovery: ...
