@@ -49,7 +49,7 @@ def _make_cgroup() -> tuple[Path, str] | None:
     return None
 
 
-def _anonymous_bytes(pid: int) -> int:
+def anonymous_bytes(pid: int) -> int:
     try:
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("RssAnon:"):
@@ -90,7 +90,7 @@ def run_cli(arguments: list[str], limit_bytes: int | None) -> Outcome:
         )  # fmt: skip
         os.close(ready_write)
         os.read(ready_read, 1)
-        baseline = _anonymous_bytes(child.pid)
+        baseline = anonymous_bytes(child.pid)
         if group is not None and limit_bytes is not None:
             # The group counts what is charged from now on: the child's growth and page cache,
             # which the kernel reclaims before it kills.
@@ -101,7 +101,7 @@ def run_cli(arguments: list[str], limit_bytes: int | None) -> Outcome:
         os.write(go_write, b"g")
         peak = baseline
         while True:
-            peak = max(peak, _anonymous_bytes(child.pid))
+            peak = max(peak, anonymous_bytes(child.pid))
             # Not Popen.poll: that would reap the child without its CPU time.
             pid, status, usage = os.wait4(child.pid, os.WNOHANG)
             if pid:

@@ -32,7 +32,8 @@ class FixedVisitor {
   arrow::Status Visit(const arrow::Array& array) {
     switch (array.type_id()) {
       case arrow::Type::NA: return arrow::Status::OK();
-      case arrow::Type::BOOL: return VisitBool(arrow::internal::checked_cast<const arrow::BooleanArray&>(array));
+      case arrow::Type::BOOL:
+        return VisitBool(arrow::internal::checked_cast<const arrow::BooleanArray&>(array));
       case arrow::Type::INT8: return Integers<arrow::Int8Array>(array);
       case arrow::Type::INT16: return Integers<arrow::Int16Array>(array);
       case arrow::Type::INT32: return Integers<arrow::Int32Array>(array);
@@ -54,7 +55,8 @@ class FixedVisitor {
             array, arrow::internal::checked_cast<const arrow::Time64Type&>(*array.type()).unit());
       case arrow::Type::TIMESTAMP:
         return Instants<arrow::TimestampArray>(
-            array, arrow::internal::checked_cast<const arrow::TimestampType&>(*array.type()).unit());
+            array,
+            arrow::internal::checked_cast<const arrow::TimestampType&>(*array.type()).unit());
       case arrow::Type::DURATION:
         return Instants<arrow::DurationArray>(
             array, arrow::internal::checked_cast<const arrow::DurationType&>(*array.type()).unit());
@@ -63,9 +65,9 @@ class FixedVisitor {
       case arrow::Type::DECIMAL128:
       case arrow::Type::DECIMAL256: return Decimals(array);
       default:
-        return MakeError(ErrorKind::kSchemaMismatch, "key column '" + component_.name +
-                                                         "' has an unexpected type: " +
-                                                         array.type()->ToString());
+        return MakeError(ErrorKind::kSchemaMismatch,
+                         "key column '" + component_.name +
+                             "' has an unexpected type: " + array.type()->ToString());
     }
   }
 
@@ -107,10 +109,17 @@ class FixedVisitor {
       });
     }
     switch (component_.width) {
-      case 1: return ForEachValid(array, [&](int64_t i) { Put(i, static_cast<int8_t>(array.Value(i))); });
-      case 2: return ForEachValid(array, [&](int64_t i) { Put(i, static_cast<int16_t>(array.Value(i))); });
-      case 4: return ForEachValid(array, [&](int64_t i) { Put(i, static_cast<int32_t>(array.Value(i))); });
-      default: return ForEachValid(array, [&](int64_t i) { Put(i, static_cast<int64_t>(array.Value(i))); });
+      case 1:
+        return ForEachValid(array, [&](int64_t i) { Put(i, static_cast<int8_t>(array.Value(i))); });
+      case 2:
+        return ForEachValid(array,
+                            [&](int64_t i) { Put(i, static_cast<int16_t>(array.Value(i))); });
+      case 4:
+        return ForEachValid(array,
+                            [&](int64_t i) { Put(i, static_cast<int32_t>(array.Value(i))); });
+      default:
+        return ForEachValid(array,
+                            [&](int64_t i) { Put(i, static_cast<int64_t>(array.Value(i))); });
     }
   }
 
@@ -126,9 +135,11 @@ class FixedVisitor {
   arrow::Status Floats(const arrow::Array& base) {
     const auto& array = arrow::internal::checked_cast<const ArrayType&>(base);
     if (component_.width == 4) {
-      return ForEachValid(array, [&](int64_t i) { PutFloat(i, static_cast<float>(array.Value(i))); });
+      return ForEachValid(array,
+                          [&](int64_t i) { PutFloat(i, static_cast<float>(array.Value(i))); });
     }
-    return ForEachValid(array, [&](int64_t i) { PutFloat(i, static_cast<double>(array.Value(i))); });
+    return ForEachValid(array,
+                        [&](int64_t i) { PutFloat(i, static_cast<double>(array.Value(i))); });
   }
 
   arrow::Status Halves(const arrow::Array& base) {
@@ -252,11 +263,14 @@ arrow::Status VisitBytes(const arrow::Array& array, const Emit& emit) {
   };
   switch (array.type_id()) {
     case arrow::Type::STRING:
-    case arrow::Type::BINARY: return visit(arrow::internal::checked_cast<const arrow::BinaryArray&>(array));
+    case arrow::Type::BINARY:
+      return visit(arrow::internal::checked_cast<const arrow::BinaryArray&>(array));
     case arrow::Type::LARGE_STRING:
-    case arrow::Type::LARGE_BINARY: return visit(arrow::internal::checked_cast<const arrow::LargeBinaryArray&>(array));
+    case arrow::Type::LARGE_BINARY:
+      return visit(arrow::internal::checked_cast<const arrow::LargeBinaryArray&>(array));
     case arrow::Type::STRING_VIEW:
-    case arrow::Type::BINARY_VIEW: return visit(arrow::internal::checked_cast<const arrow::BinaryViewArray&>(array));
+    case arrow::Type::BINARY_VIEW:
+      return visit(arrow::internal::checked_cast<const arrow::BinaryViewArray&>(array));
     case arrow::Type::FIXED_SIZE_BINARY:
       return visit(arrow::internal::checked_cast<const arrow::FixedSizeBinaryArray&>(array));
     case arrow::Type::NA: return arrow::Status::OK();
