@@ -70,7 +70,10 @@ format: $(VENV)/group-lint ## format C++ and Python
 	$(VENV)/bin/ruff check --fix -q .
 	git ls-files '*.cc' '*.h' | xargs $(VENV)/bin/clang-format -i
 
+bench: $(VENV)/installed $(VENV)/group-bench ## time the merge against its peers
+	$(PY) benchmarks/merge.py
+
 clean: ## remove what make made
 	rm -rf build $(VENV) .demo
 
-.PHONY: help demo cpp-tests test test-long lint stubs format clean
+.PHONY: help demo cpp-tests test test-long lint stubs format bench clean

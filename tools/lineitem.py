@@ -45,6 +45,11 @@ def lay_out(lineitem: Path, dataset: Path) -> None:
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     source = pq.ParquetFile(lineitem)
+    # tpchgen-cli stores string views, which several tools cannot merge: plain strings are fairer.
+    schema = pa.schema(
+        field.with_type(pa.string()) if field.type == pa.string_view() else field
+        for field in source.schema_arrow
+    )
     groups = -(-source.metadata.num_rows // ROW_GROUP_ROWS)
     groups_per_file = -(-groups // FILES)
     writer: pq.ParquetWriter | None = None
@@ -53,9 +58,9 @@ def lay_out(lineitem: Path, dataset: Path) -> None:
             if writer is not None:
                 writer.close()
             name = part / f"lineitem-{written // groups_per_file:02d}.parquet"
-            writer = pq.ParquetWriter(name, group.schema, compression="snappy")
+            writer = pq.ParquetWriter(name, schema, compression="snappy")
         assert writer is not None
-        writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
+        writer.write_table(group.cast(schema), row_group_size=ROW_GROUP_ROWS)
     if writer is not None:
         writer.close()
     part.rename(dataset)
