@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pytest
 
 import floodwall
 
-KILLS = 50
 _CHILD = """
 import sys, floodwall, pyarrow.parquet as pq
 source = pq.read_table(sys.argv[2])
@@ -21,7 +21,8 @@ floodwall.merge(source, sys.argv[1], "upsert", "id", max_memory="64MiB")
 """
 
 
-def test_kill_at_fifty_random_moments(dataset: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [50, pytest.param(500, marks=pytest.mark.long)])
+def test_kill_at_random_moments(dataset: Path, tmp_path: Path, kills: int) -> None:
     import pyarrow.parquet as pq
 
     ids = list(range(0, 33_000, 3))
@@ -42,7 +43,7 @@ def test_kill_at_fifty_random_moments(dataset: Path, tmp_path: Path) -> None:
 
     seed = random.Random(7)
     outcomes = []
-    for i in range(KILLS):
+    for i in range(kills):
         root = tmp_path / f"run{i}"
         shutil.copytree(dataset, root)
         child = subprocess.Popen(
