@@ -171,6 +171,8 @@ arrow::Status ParquetSource::Validate() const {
   for (int g = 0; g < metadata_->num_row_groups(); ++g) {
     for (int c = 0; c < columns; ++c) {
       const ChunkRange range = chunk_range(g, c);
+      // A chunk without bytes (no rows, no dictionary) lies nowhere: Arrow writes offset 0.
+      if (range.length == 0) continue;
       if (range.offset < 4 || range.length < 0 || range.offset > footer_start_ ||
           range.length > footer_start_ - range.offset) {
         return Corrupt("a column chunk lies outside the file");
@@ -194,8 +196,9 @@ ChunkRange ParquetSource::chunk_range(int row_group, int column) const {
   const thrift::Value& meta = MetaDataOf(chunk_tree(row_group, column));
   const int64_t data = meta.GetInt(field::column_metadata::kDataPageOffset, -1);
   const int64_t dictionary = meta.GetInt(field::column_metadata::kDictionaryPageOffset, 0);
-  // Some writers set a dictionary offset of 0, or one behind the data, for "none".
-  const int64_t start = dictionary > 0 && dictionary < data ? dictionary : data;
+  // Some writers set a dictionary offset of 0, or one behind the data, for "none". Arrow, given
+  // no rows, writes an empty dictionary page and a data offset of 0.
+  const int64_t start = dictionary > 0 && (dictionary < data || data == 0) ? dictionary : data;
   return {start, meta.GetInt(field::column_metadata::kTotalCompressedSize, -1)};
 }
 

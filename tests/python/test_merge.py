@@ -207,3 +207,29 @@ def test_the_result_is_json_ready(dataset: Path) -> None:
         "f0.parquet",
         "f2.parquet",
     }
+
+
+def test_files_without_rows_are_part_of_a_dataset(dataset: Path) -> None:
+    # pyarrow gives a file without rows one row group, whose data page offset is 0. Written last,
+    # it is also the newest file, whose style new files take.
+    pq.write_table(make_table(1, 1).slice(0, 0), dataset / "empty.parquet")
+    before = state(dataset)["empty.parquet"]
+    result = floodwall.merge(changes(), dataset, "upsert", "id", max_memory="64MiB")
+    assert (result.updated, result.inserted) == (3, 2)
+    assert result.target_count_after == ROWS + 2
+    assert state(dataset)["empty.parquet"] == before
+    assert rows_of(dataset)[3]["name"] == "last"
+
+
+def test_a_row_group_without_rows_survives_a_rewrite(tmp_path: Path) -> None:
+    file = tmp_path / "f.parquet"
+    schema = make_table(0, 10).schema
+    with pq.ParquetWriter(file, schema) as writer:
+        for first, count in ((0, 10), (10, 0), (10, 10)):
+            table = make_table(first, 10).slice(0, count)
+            writer.write_table(table.cast(schema))
+    floodwall.merge(
+        pa.table({"id": [15], "price": [9.0]}), tmp_path, "update", "id", max_memory="64MiB"
+    )
+    assert pq.read_table(file).column("id").to_pylist() == list(range(20))
+    assert pq.read_table(file).column("price")[15].as_py() == 9.0
