@@ -47,17 +47,18 @@ void Budget::RaisePeak(int64_t used) noexcept {
 
 bool Budget::TryReserve(int64_t bytes) noexcept {
   if (bytes <= 0) return true;
-  // Look before adding: a request that a child refuses anyway must not show in the root, where
-  // it could make somebody else's fail for an instant.
+  // Look before adding: a request that an ancestor refuses anyway must not show here, where it
+  // could make somebody else's fail for an instant.
   for (const Budget* budget = this; budget != nullptr; budget = budget->parent_.get()) {
     const int64_t limit = budget->limit_bytes();
     if (limit != kUnlimited && bytes > limit - budget->used_bytes()) return false;
   }
-  // Root first: the tightest limit usually stands at the top, and a child then never shows
-  // bytes that an ancestor refused.
-  if (parent_ && !parent_->TryReserve(bytes)) return false;
-  if (AddIfFits(bytes)) return true;
-  if (parent_) parent_->Release(bytes);
+  // Charged from here up to the root and discharged from the root down: an ancestor then never
+  // counts bytes that a descendant has refused or has already given to another request, so
+  // siblings whose limits fit into the parent's cannot deny each other.
+  if (!AddIfFits(bytes)) return false;
+  if (!parent_ || parent_->TryReserve(bytes)) return true;
+  used_.fetch_sub(bytes, std::memory_order_acq_rel);
   return false;
 }
 
@@ -75,9 +76,8 @@ void Budget::ForceReserve(int64_t bytes) noexcept {
 }
 
 void Budget::Release(int64_t bytes) noexcept {
-  for (Budget* budget = this; budget != nullptr; budget = budget->parent_.get()) {
-    budget->used_.fetch_sub(bytes, std::memory_order_acq_rel);
-  }
+  if (parent_) parent_->Release(bytes);
+  used_.fetch_sub(bytes, std::memory_order_acq_rel);
 }
 
 int64_t Budget::available_bytes() const {

@@ -60,6 +60,35 @@ TEST(Budget, HugeRequestsNeverMakeSmallOnesFail) {
   stop = true;
 }
 
+TEST(Budget, SiblingsWhoseLimitsFitNeverDenyEachOther) {
+  auto root = Budget::Make("root", 150);
+  auto busy = Budget::Make("busy", 100, root);
+  auto calm = Budget::Make("calm", 50, root);
+  std::atomic<bool> stop{false};
+  std::vector<std::jthread> threads;
+  for (int t = 0; t < 3; ++t) {
+    threads.emplace_back([&] {
+      while (!stop) {
+        if (busy->TryReserve(60)) busy->Release(60);
+      }
+    });
+  }
+  // `busy` grants one request of 60 at a time, so 90 of the root's 150 are always left.
+  int64_t denied = 0;
+  for (int i = 0; i < 5000000; ++i) {
+    if (calm->TryReserve(50)) {
+      calm->Release(50);
+    } else {
+      ++denied;
+    }
+  }
+  stop = true;
+  threads.clear();
+  EXPECT_EQ(denied, 0);
+  EXPECT_LE(root->peak_bytes(), 150);
+  EXPECT_EQ(root->used_bytes(), 0);
+}
+
 TEST(Budget, ForcedBytesShowInThePeak) {
   auto budget = Budget::Make("b", 10);
   budget->ForceReserve(15);
