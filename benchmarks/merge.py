@@ -19,7 +19,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
@@ -95,27 +94,20 @@ def _run_once(python: str, peer: str, dataset: Path, source: Path) -> Row:
         lines = child.stderr.read().strip().splitlines()
         child.wait()
         return Row(peer, f"does not start: {lines[-1] if lines else child.returncode}")
-    baseline = peak = memory_child.anonymous_bytes(child.pid)
+    baseline = memory_child.anonymous_bytes(child.pid)
     ticks = os.sysconf("SC_CLK_TCK")
     used = Path(f"/proc/{child.pid}/stat").read_text().rsplit(")", 1)[1].split()
     cpu_before = (int(used[11]) + int(used[12])) / ticks
-    started = time.monotonic()
     child.stdin.write("\n")
     child.stdin.flush()
-    while True:
-        peak = max(peak, memory_child.anonymous_bytes(child.pid))
-        pid, status, usage = os.wait4(child.pid, os.WNOHANG)
-        if pid:
-            child.returncode = os.waitstatus_to_exitcode(status)
-            break
-        time.sleep(0.002)
-    wall = time.monotonic() - started
+    watched = memory_child.watch(child)
     lines = child.stderr.read().strip().splitlines()
     for stream in (child.stdin, child.stdout, child.stderr):
         stream.close()
-    outcome = "ok" if child.returncode == 0 else f"fails: {lines[-1] if lines else ''}"[:120]
-    cpu = usage.ru_utime + usage.ru_stime - cpu_before
-    return Row(peer, outcome, wall, cpu, (peak - baseline) / memory_child.MIB)
+    outcome = "ok" if watched.exit_code == 0 else f"fails: {lines[-1] if lines else ''}"[:120]
+    growth = max(watched.peak_bytes, baseline) - baseline
+    cpu = watched.cpu_s - cpu_before
+    return Row(peer, outcome, watched.wall_s, cpu, growth / memory_child.MIB)
 
 
 def _result_of(peer: str, dataset: Path) -> Path:

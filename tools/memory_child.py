@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 MIB = 1 << 20
 _V1 = Path("/sys/fs/cgroup/memory")
@@ -50,6 +51,7 @@ def _make_cgroup() -> tuple[Path, str] | None:
 
 
 def anonymous_bytes(pid: int) -> int:
+    """Anonymous resident bytes of a process; 0 when it is gone."""
     try:
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("RssAnon:"):
@@ -57,6 +59,31 @@ def anonymous_bytes(pid: int) -> int:
     except (OSError, ValueError):
         pass
     return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Watched:
+    """A child from the call of ``watch`` to its end; CPU time is that of its whole life."""
+
+    exit_code: int
+    wall_s: float
+    cpu_s: float
+    peak_bytes: int
+
+
+def watch(child: subprocess.Popen[Any]) -> Watched:
+    """Sample the anonymous memory of a child until it ends, and reap it."""
+    started = time.monotonic()
+    peak = 0
+    while True:
+        peak = max(peak, anonymous_bytes(child.pid))
+        # Not Popen.poll: that would reap the child without its CPU time.
+        pid, status, usage = os.wait4(child.pid, os.WNOHANG)
+        if pid:
+            child.returncode = os.waitstatus_to_exitcode(status)
+            wall = time.monotonic() - started
+            return Watched(child.returncode, wall, usage.ru_utime + usage.ru_stime, peak)
+        time.sleep(_SAMPLE_SECONDS)
 
 
 _RUNNER = """
@@ -73,7 +100,7 @@ sys.exit(floodwall.cli.main(sys.argv[3:]))
 """
 
 
-def run_cli(arguments: list[str], limit_bytes: int | None) -> Outcome:
+def run_cli(arguments: list[str], limit_bytes: int) -> Outcome:
     """
     Run the floodwall command line in a child, ``limit_bytes`` above its own baseline.
 
@@ -82,7 +109,7 @@ def run_cli(arguments: list[str], limit_bytes: int | None) -> Outcome:
     """
     ready_read, ready_write = os.pipe()
     go_read, go_write = os.pipe()
-    group = _make_cgroup() if limit_bytes is not None else None
+    group = _make_cgroup()
     try:
         child = subprocess.Popen(
             [sys.executable, "-c", _RUNNER, str(ready_write), str(go_read), *arguments],
@@ -91,30 +118,20 @@ def run_cli(arguments: list[str], limit_bytes: int | None) -> Outcome:
         os.close(ready_write)
         os.read(ready_read, 1)
         baseline = anonymous_bytes(child.pid)
-        if group is not None and limit_bytes is not None:
+        if group is not None:
             # The group counts what is charged from now on: the child's growth and page cache,
             # which the kernel reclaims before it kills.
             directory, limit_file = group
             (directory / limit_file).write_text(str(limit_bytes))
             (directory / "cgroup.procs").write_text(str(child.pid))
-        started = time.monotonic()
         os.write(go_write, b"g")
-        peak = baseline
-        while True:
-            peak = max(peak, anonymous_bytes(child.pid))
-            # Not Popen.poll: that would reap the child without its CPU time.
-            pid, status, usage = os.wait4(child.pid, os.WNOHANG)
-            if pid:
-                child.returncode = os.waitstatus_to_exitcode(status)
-                break
-            time.sleep(_SAMPLE_SECONDS)
-        wall = time.monotonic() - started
+        watched = watch(child)
         assert child.stdout is not None
         stdout = child.stdout.read().decode()
         child.stdout.close()
         return Outcome(
-            child.returncode, stdout, wall, usage.ru_utime + usage.ru_stime, baseline,
-            peak - baseline, group is not None,
+            watched.exit_code, stdout, watched.wall_s, watched.cpu_s, baseline,
+            max(watched.peak_bytes, baseline) - baseline, group is not None,
         )  # fmt: skip
     finally:
         for fd in (ready_read, go_read, go_write):

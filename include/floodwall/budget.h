@@ -56,7 +56,7 @@ class FLOODWALL_EXPORT Budget : public std::enable_shared_from_this<Budget> {
   /// Highest used_bytes() ever, exact.
   int64_t peak_bytes() const { return peak_.load(std::memory_order_acquire); }
   /// Bytes that fit now, here and in every ancestor; INT64_MAX when nothing limits.
-  int64_t available_bytes() const;
+  int64_t available_bytes() const noexcept;
   std::vector<std::shared_ptr<Budget>> children() const;
   const std::shared_ptr<Budget>& parent() const { return parent_; }
 
@@ -68,7 +68,7 @@ class FLOODWALL_EXPORT Budget : public std::enable_shared_from_this<Budget> {
  private:
   Budget(std::string name, int64_t limit_bytes, std::shared_ptr<Budget> parent);
   bool AddIfFits(int64_t bytes) noexcept;
-  void RaisePeak(int64_t used) noexcept;
+  bool Charge(int64_t bytes) noexcept;
   arrow::Status Denied(int64_t bytes) const;
 
   const std::string name_;

@@ -1,2 +1,2 @@
 floodwall_module(base
-  SOURCES byte_size.cc error.cc log.cc)
+  SOURCES byte_size.cc error.cc)

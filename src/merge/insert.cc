@@ -2,16 +2,14 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <map>
 #include <memory>
 #include <new>
 #include <random>
 
-#include "arrow/compute/api.h"
 #include "arrow/util/byte_size.h"
 #include "dataset/staged_output.h"
 #include "floodwall/bytes.h"
-#include "floodwall/error.h"
+#include "merge/fit_values.h"
 #include "parquet/arrow/writer.h"
 #include "parquet/exception.h"
 #include "parquet/properties.h"
@@ -46,7 +44,7 @@ arrow::Result<FileStyle> StyleOf(const Target& target, const arrow::Schema& sour
   if (!newest) {
     style.schema = arrow::schema(source_schema.fields(), source_schema.metadata());
   } else {
-    const auto& files = const_cast<Target&>(target).files();
+    const auto& files = target.files();
     ARROW_ASSIGN_OR_RAISE(auto file, ParquetSource::Open(target.AbsolutePath(files[*newest]),
                                                          context->encode_pool->budget()));
     ARROW_ASSIGN_OR_RAISE(style.schema, ArrowSchemaOf(*file));
@@ -83,8 +81,6 @@ arrow::Result<std::shared_ptr<arrow::Table>> Shape(const RowSet& rows,
                                                    std::span<const int64_t> ordinals,
                                                    const arrow::Schema& schema,
                                                    arrow::MemoryPool* pool) {
-  arrow::compute::ExecContext exec(pool);
-  exec.set_use_threads(false);
   std::vector<std::shared_ptr<arrow::Array>> columns;
   for (const auto& field : schema.fields()) {
     const int column = rows.table()->schema()->GetFieldIndex(field->name());
@@ -96,22 +92,8 @@ arrow::Result<std::shared_ptr<arrow::Table>> Shape(const RowSet& rows,
     } else {
       ARROW_ASSIGN_OR_RAISE(values, rows.Take(column, ordinals, pool));
     }
-    if (!values->type()->Equals(*field->type())) {
-      auto cast =
-          arrow::compute::Cast(*values, field->type(), arrow::compute::CastOptions::Safe(), &exec);
-      if (!cast.ok()) {
-        if (cast.status().IsOutOfMemory()) return cast.status();
-        return MakeError(
-            ErrorKind::kSchemaMismatch,
-            "source values do not fit column '" + field->name() + "': " + cast.status().message());
-      }
-      values = std::move(*cast);
-    }
-    if (!field->nullable() && values->null_count() > 0) {
-      return MakeError(ErrorKind::kSchemaMismatch, "source values do not fit column '" +
-                                                       field->name() +
-                                                       "': it is required, a value is null");
-    }
+    ARROW_ASSIGN_OR_RAISE(values, FitValues(std::move(values), field->type(), field->nullable(),
+                                            field->name(), pool));
     columns.push_back(std::move(values));
   }
   return arrow::Table::Make(arrow::schema(schema.fields(), schema.metadata()), std::move(columns),

@@ -6,7 +6,6 @@
 /// from the pool, kSchemaMismatch for a value that cannot be decoded. Lifetime: a KeyBatch's
 /// views are valid until the next Encode. Memory: buffers from the given pool, reused.
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <string_view>

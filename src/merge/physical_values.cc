@@ -1,10 +1,10 @@
 #include "merge/physical_values.h"
 
-#include "arrow/compute/api.h"
 #include "arrow/extension_type.h"
 #include "arrow/io/memory.h"
 #include "arrow/util/checked_cast.h"
 #include "floodwall/error.h"
+#include "merge/fit_values.h"
 #include "parquet/arrow/schema.h"
 #include "parquet/arrow/writer.h"
 #include "parquet/column_writer.h"
@@ -38,25 +38,15 @@ arrow::Status DoesNotFit(const parquet::ColumnDescriptor* column, const std::str
 arrow::Result<PlainPage> EncodePlain(std::shared_ptr<arrow::Array> values, int64_t length,
                                      const parquet::ColumnDescriptor* column, GuardedPool* pool) {
   ARROW_ASSIGN_OR_RAISE(const auto type, LeafType(column));
-  arrow::compute::ExecContext exec(pool);
-  exec.set_use_threads(false);
   if (!values) {
     ARROW_ASSIGN_OR_RAISE(values, arrow::MakeArrayOfNull(type, length, pool));
   }
   if (values->type_id() == arrow::Type::EXTENSION) {
     values = arrow::internal::checked_cast<const arrow::ExtensionArray&>(*values).storage();
   }
-  if (!values->type()->Equals(*type)) {
-    auto cast = arrow::compute::Cast(*values, type, arrow::compute::CastOptions::Safe(), &exec);
-    if (!cast.ok()) {
-      if (cast.status().IsOutOfMemory()) return cast.status();
-      return DoesNotFit(column, cast.status().message());
-    }
-    values = std::move(*cast);
-  }
   const bool required = column->max_definition_level() == 0;
-  if (required && values->null_count() > 0)
-    return DoesNotFit(column, "it is required, a value is null");
+  ARROW_ASSIGN_OR_RAISE(values,
+                        FitValues(std::move(values), type, !required, column->name(), pool));
 
   // One page whatever its size: byte arrays read back stay valid as long as the page.
   auto properties = parquet::WriterProperties::Builder()

@@ -1,9 +1,6 @@
 #include "merge/rewrite.h"
 
 #include <algorithm>
-#include <atomic>
-#include <new>
-#include <set>
 
 #include "floodwall/bytes.h"
 #include "floodwall/error.h"
@@ -259,7 +256,8 @@ arrow::Result<std::vector<RewrittenFile>> RewriteFiles(Target* target, RowSource
                                  " beside the " + FormatBytes(held) + " of the key index",
                              minimum + minimum / 16);
   }
-  // As many threads as the budget carries; half of it stays for source rows.
+  // As many threads as the budget carries beside all source rows; what one thread leaves is
+  // enough for the rows of one row group, as checked above.
   int workers = threads;
   while (workers > 1 && held + workers * task_need + all_rows * row_bytes * 3 / 2 >
                             context->options.max_memory_bytes) {

@@ -98,30 +98,11 @@ class ParquetRows final : public RowSource {
   }
 
   arrow::Result<int64_t> LoadedBytesPerRow() override {
-    constexpr int64_t kSampleRows = 1024;
-    for (const auto& file : files_) {
-      for (int g = 0; g < file->metadata()->num_row_groups(); ++g) {
-        int64_t bytes = 0;
-        int64_t rows = 0;
-        for (const auto& field : schema_->fields()) {
-          // The first batch is enough; the stop is not an error.
-          bool sampled = false;
-          arrow::Status status = ReadRowGroup(
-              file, g, {field->name()}, kSampleRows, context_->read_pool,
-              [&](const arrow::RecordBatch& batch) {
-                if (sampled) return arrow::Status::Cancelled("sampled");
-                sampled = true;
-                rows = batch.num_rows();
-                bytes += arrow::util::TotalBufferSize(*batch.column(0));
-                return batch.num_rows() < kSampleRows ? arrow::Status::OK()
-                                                      : arrow::Status::Cancelled("sampled");
-              });
-          if (!status.ok() && !(sampled && status.IsCancelled())) return status;
-        }
-        if (rows > 0) return bytes / rows + 1;
-      }
+    // Asked by the rewrite and by the insert: sampled once.
+    if (loaded_bytes_per_row_ == 0) {
+      ARROW_ASSIGN_OR_RAISE(loaded_bytes_per_row_, SampleBytesPerRow());
     }
-    return 1;
+    return loaded_bytes_per_row_;
   }
 
   arrow::Status ForEachBatch(const std::vector<std::string>& columns, const Visit& visit) override {
@@ -185,7 +166,35 @@ class ParquetRows final : public RowSource {
   }
 
  private:
+  arrow::Result<int64_t> SampleBytesPerRow() {
+    constexpr int64_t kSampleRows = 1024;
+    for (const auto& file : files_) {
+      for (int g = 0; g < file->metadata()->num_row_groups(); ++g) {
+        int64_t bytes = 0;
+        int64_t rows = 0;
+        for (const auto& field : schema_->fields()) {
+          // The first batch is enough; the stop is not an error.
+          bool sampled = false;
+          arrow::Status status = ReadRowGroup(
+              file, g, {field->name()}, kSampleRows, context_->read_pool,
+              [&](const arrow::RecordBatch& batch) {
+                if (sampled) return arrow::Status::Cancelled("sampled");
+                sampled = true;
+                rows = batch.num_rows();
+                bytes += arrow::util::TotalBufferSize(*batch.column(0));
+                return batch.num_rows() < kSampleRows ? arrow::Status::OK()
+                                                      : arrow::Status::Cancelled("sampled");
+              });
+          if (!status.ok() && !(sampled && status.IsCancelled())) return status;
+        }
+        if (rows > 0) return bytes / rows + 1;
+      }
+    }
+    return 1;
+  }
+
   std::vector<std::shared_ptr<ParquetSource>> files_;
+  int64_t loaded_bytes_per_row_ = 0;
 };
 
 arrow::Result<std::unique_ptr<RowSource>> DrainStream(arrow::RecordBatchReader* reader,

@@ -52,6 +52,7 @@ class Target {
 
   const DatasetListing& listing() const { return listing_; }
   std::vector<TargetFile>& files() { return files_; }
+  const std::vector<TargetFile>& files() const { return files_; }
   int64_t num_rows() const { return num_rows_; }
   int64_t size_bytes() const;
   /// Types of each key column over all files, in the order of options.key_columns.

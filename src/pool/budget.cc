@@ -6,6 +6,7 @@
 
 #include "floodwall/bytes.h"
 #include "floodwall/error.h"
+#include "pool/high_water_mark.h"
 
 namespace floodwall {
 
@@ -34,32 +35,25 @@ bool Budget::AddIfFits(int64_t bytes) noexcept {
     if (limit != kUnlimited && (used > limit || bytes > limit - used)) return false;
   } while (!used_.compare_exchange_weak(used, used + bytes, std::memory_order_acq_rel,
                                         std::memory_order_relaxed));
-  RaisePeak(used + bytes);
+  RaiseHighWaterMark(&peak_, used + bytes);
   return true;
 }
 
-void Budget::RaisePeak(int64_t used) noexcept {
-  int64_t peak = peak_.load(std::memory_order_relaxed);
-  while (used > peak && !peak_.compare_exchange_weak(peak, used, std::memory_order_acq_rel,
-                                                     std::memory_order_relaxed)) {
-  }
+bool Budget::Charge(int64_t bytes) noexcept {
+  // Charged from here up to the root and discharged from the root down: an ancestor then never
+  // counts bytes that a descendant has refused or has already given to another request, so
+  // siblings whose limits fit into the parent's cannot deny each other.
+  if (!AddIfFits(bytes)) return false;
+  if (!parent_ || parent_->Charge(bytes)) return true;
+  used_.fetch_sub(bytes, std::memory_order_acq_rel);
+  return false;
 }
 
 bool Budget::TryReserve(int64_t bytes) noexcept {
   if (bytes <= 0) return true;
   // Look before adding: a request that an ancestor refuses anyway must not show here, where it
   // could make somebody else's fail for an instant.
-  for (const Budget* budget = this; budget != nullptr; budget = budget->parent_.get()) {
-    const int64_t limit = budget->limit_bytes();
-    if (limit != kUnlimited && bytes > limit - budget->used_bytes()) return false;
-  }
-  // Charged from here up to the root and discharged from the root down: an ancestor then never
-  // counts bytes that a descendant has refused or has already given to another request, so
-  // siblings whose limits fit into the parent's cannot deny each other.
-  if (!AddIfFits(bytes)) return false;
-  if (!parent_ || parent_->TryReserve(bytes)) return true;
-  used_.fetch_sub(bytes, std::memory_order_acq_rel);
-  return false;
+  return bytes <= available_bytes() && Charge(bytes);
 }
 
 arrow::Status Budget::Reserve(int64_t bytes) {
@@ -71,7 +65,7 @@ arrow::Status Budget::Reserve(int64_t bytes) {
 void Budget::ForceReserve(int64_t bytes) noexcept {
   for (Budget* budget = this; budget != nullptr; budget = budget->parent_.get()) {
     const int64_t used = budget->used_.fetch_add(bytes, std::memory_order_acq_rel) + bytes;
-    budget->RaisePeak(used);
+    RaiseHighWaterMark(&budget->peak_, used);
   }
 }
 
@@ -80,7 +74,7 @@ void Budget::Release(int64_t bytes) noexcept {
   used_.fetch_sub(bytes, std::memory_order_acq_rel);
 }
 
-int64_t Budget::available_bytes() const {
+int64_t Budget::available_bytes() const noexcept {
   int64_t available = std::numeric_limits<int64_t>::max();
   for (const Budget* budget = this; budget != nullptr; budget = budget->parent_.get()) {
     const int64_t limit = budget->limit_bytes();

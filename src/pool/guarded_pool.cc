@@ -4,6 +4,8 @@
 #include <utility>
 #include <vector>
 
+#include "pool/high_water_mark.h"
+
 namespace floodwall {
 
 GuardedPool* GuardedPool::Make(std::shared_ptr<Budget> budget, OnExceed on_exceed,
@@ -45,9 +47,7 @@ arrow::Status GuardedPool::Allocate(int64_t size, int64_t alignment, uint8_t** o
     return status;
   }
   const int64_t now = allocated_.fetch_add(size, std::memory_order_acq_rel) + size;
-  int64_t peak = peak_.load(std::memory_order_relaxed);
-  while (now > peak && !peak_.compare_exchange_weak(peak, now, std::memory_order_relaxed)) {
-  }
+  RaiseHighWaterMark(&peak_, now);
   total_.fetch_add(size, std::memory_order_relaxed);
   count_.fetch_add(1, std::memory_order_relaxed);
   return status;
@@ -66,9 +66,7 @@ arrow::Status GuardedPool::Reallocate(int64_t old_size, int64_t new_size, int64_
   if (growth < 0) budget_->Release(-growth);
   const int64_t now = allocated_.fetch_add(growth, std::memory_order_acq_rel) + growth;
   if (growth > 0) {
-    int64_t peak = peak_.load(std::memory_order_relaxed);
-    while (now > peak && !peak_.compare_exchange_weak(peak, now, std::memory_order_relaxed)) {
-    }
+    RaiseHighWaterMark(&peak_, now);
     total_.fetch_add(growth, std::memory_order_relaxed);
     count_.fetch_add(1, std::memory_order_relaxed);
   }
