@@ -1,10 +1,10 @@
 """
-Upsert 1 % into TPC-H lineitem: floodwall against fsspeckit, DuckDB and Polars.
+Upsert 1 % into TPC-H lineitem: floodwall against the tools of benchmarks/merge_peers.py.
 
 Every tool runs in a child of its own, on a fresh copy of the dataset, one after the other in one
 run: wall and CPU seconds after the imports, the growth of anonymous memory (RssAnon sampled every
-2 ms) and a row-by-row check by DuckDB. fsspeckit needs Python 3.12: name one with --python312
-and an environment is made for it. A peer that cannot run is listed with the reason.
+2 ms) and a row-by-row check by DuckDB. Some tools need Python 3.12 and an environment of their
+own, which is made at the first run. A peer that cannot run is listed with the reason.
 """
 
 from __future__ import annotations
@@ -25,41 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
 import lineitem
 import memory_child
-
-_KEYS = "['l_orderkey', 'l_linenumber']"
-_ANTI_JOIN = (
-    "SELECT t.* FROM read_parquet('{d}/*.parquet') t ANTI JOIN read_parquet('{s}') s "
-    "USING (l_orderkey, l_linenumber) UNION ALL FROM read_parquet('{s}')"
-)
-
-# Each script imports, prints "ready", waits for a line, and works on D (dataset) and S (source).
-PEERS = {
-    "floodwall 128 MiB": (
-        "import floodwall, pyarrow",
-        f"floodwall.merge(S, D, 'upsert', {_KEYS}, max_memory='128MiB')",
-    ),
-    "floodwall 64 MiB": (
-        "import floodwall, pyarrow",
-        f"floodwall.merge(S, D, 'upsert', {_KEYS}, max_memory='64MiB')",
-    ),
-    "duckdb COPY": (
-        "import duckdb",
-        "duckdb.sql('SET preserve_insertion_order = false');"
-        f"duckdb.sql(\"COPY ({_ANTI_JOIN}) TO '{{d}}.out' (FORMAT parquet, PER_THREAD_OUTPUT)\""
-        ".format(d=D, s=S))",
-    ),
-    "polars": (
-        "import polars as pl",
-        "t = pl.scan_parquet(D + '/*.parquet'); s = pl.scan_parquet(S);"
-        f"pl.concat([t.join(s, on={_KEYS}, how='anti'), s]).sink_parquet(D + '.out.parquet')",
-    ),
-    "fsspeckit": (
-        "import pyarrow.parquet as pq\nfrom fsspeckit.datasets.pyarrow.io import PyarrowDatasetIO",
-        f"PyarrowDatasetIO().merge(pq.read_table(S), D, 'upsert', {_KEYS},"
-        " merge_max_memory_mb=8192)",
-    ),
-}
-NEEDS_312 = {"fsspeckit": "fsspeckit[datasets]==0.29.0"}
+from merge_peers import PEERS, newer_python, python_for, result_of, version_of
 
 _RUNNER = """
 import sys
@@ -80,11 +46,11 @@ class Row:
     wall_s: float = 0
     cpu_s: float = 0
     anonymous_mib: float = 0
+    version: str = ""
 
 
 def _run_once(python: str, peer: str, dataset: Path, source: Path) -> Row:
-    imports, work = PEERS[peer]
-    code = _RUNNER.format(imports=imports, work=work)
+    code = _RUNNER.format(imports=PEERS[peer].imports, work=PEERS[peer].work)
     child = subprocess.Popen(
         [python, "-c", code, str(dataset), str(source)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -110,34 +76,17 @@ def _run_once(python: str, peer: str, dataset: Path, source: Path) -> Row:
     return Row(peer, outcome, watched.wall_s, cpu, growth / memory_child.MIB)
 
 
-def _result_of(peer: str, dataset: Path) -> Path:
-    """Where the tool left its rows, as a directory of Parquet files."""
-    out = Path(f"{dataset}.out")
-    if peer == "polars":
-        out.mkdir()
-        Path(f"{dataset}.out.parquet").rename(out / "all.parquet")
-    return out if out.exists() else dataset
-
-
-def _python_for(peer: str, python312: str | None, cache: Path) -> str:
-    if peer not in NEEDS_312:
-        return sys.executable
-    if python312 is None:
-        raise RuntimeError("needs --python312")
-    venv = cache / f"venv-{peer}"
-    python = venv / "bin" / "python"
-    if not (venv / "made").exists():
-        subprocess.run([python312, "-m", "venv", venv], check=True)
-        subprocess.run(
-            [python, "-m", "pip", "install", "-q", NEEDS_312[peer], "pyarrow"], check=True
-        )
-        (venv / "made").touch()
-    return str(python)
+def _prepare(python: str, peer: str, dataset: Path) -> None:
+    """Run what a tool needs before the clock starts, in a child so that its memory is gone."""
+    if PEERS[peer].prepare:
+        code = f"import sys\nD = sys.argv[1]\n{PEERS[peer].prepare}"
+        subprocess.run([python, "-c", code, dataset], check=True)
+    os.sync()  # else one tool pays for writing back what was copied for it
 
 
 def _measure(peer: str, args: argparse.Namespace, dataset: Path, source: Path) -> Row:
     try:
-        python = _python_for(peer, args.python312, args.directory)
+        python = python_for(PEERS[peer], args.peer_python, args.directory)
     except (RuntimeError, subprocess.CalledProcessError) as error:
         return Row(peer, f"not run: {error}"[:120])
     rows = []
@@ -146,17 +95,22 @@ def _measure(peer: str, args: argparse.Namespace, dataset: Path, source: Path) -
         shutil.rmtree(work, ignore_errors=True)
         copy = work / "lineitem"
         shutil.copytree(dataset, copy)
+        try:
+            _prepare(python, peer, copy)
+        except subprocess.CalledProcessError as error:
+            return Row(peer, f"not prepared: {error}"[:120])
         row = _run_once(python, peer, copy, source)
         if row.outcome != "ok":
             return row
         rows.append(row)
-    wrong = lineitem.differences(dataset, source, _result_of(peer, copy))
+    wrong = lineitem.differences(dataset, source, result_of(peer, copy))
     return Row(
         peer,
         "correct" if wrong == 0 else f"WRONG in {wrong} rows",
         statistics.median(row.wall_s for row in rows),
         statistics.median(row.cpu_s for row in rows),
         max(row.anonymous_mib for row in rows),
+        version_of(PEERS[peer], python) if PEERS[peer].packages else "",
     )
 
 
@@ -171,8 +125,9 @@ def _markdown(rows: list[Row], args: argparse.Namespace) -> str:
     lines = [
         f"{datetime.date.today()}, TPC-H scale {args.scale:g}, {os.cpu_count()} cores, Python "
         f"{platform.python_version()}, floodwall {floodwall.__version__}, "
-        f"pyarrow {pa.__version__}, duckdb {duckdb.__version__}, polars {polars.__version__}; "
-        f"median of {args.repeat}",
+        f"pyarrow {pa.__version__}, duckdb {duckdb.__version__}, polars {polars.__version__}"
+        + "".join(f", {row.version}" for row in rows if row.version)
+        + f"; median of {args.repeat}",
         "",
         "| tool | outcome | wall s | CPU s | anonymous MiB | wall, floodwall 128 MiB = 1 |",
         "|---|---|---|---|---|---|",
@@ -193,7 +148,9 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=1)
     parser.add_argument("--repeat", type=int, default=3, help="runs of each tool")
     parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=list(PEERS))
-    parser.add_argument("--python312", default=shutil.which("python3.12"), metavar="PATH")
+    parser.add_argument(
+        "--peer-python", default=newer_python(), metavar="PATH", help="3.12 or newer, for peers"
+    )
     parser.add_argument("--output", type=Path, help="write the table here (and .json beside it)")
     args = parser.parse_args()
     args.directory = args.directory.resolve()
