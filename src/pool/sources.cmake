@@ -1,3 +1,3 @@
 floodwall_module(pool
   SOURCES budget.cc guarded_pool.cc
-  LINKS floodwall_base)
+  LINKS floodwall_monitor)

@@ -1,0 +1,97 @@
+#include "probe/kept_file.h"
+
+#include <cerrno>
+#include <utility>
+
+#include "base/coarse_clock.h"
+#include "base/fork_epoch.h"
+
+namespace floodwall {
+namespace {
+
+constexpr int64_t kSecond = 1'000'000'000;
+
+}  // namespace
+
+KeptFile::KeptFile(KeptFile&& other) noexcept
+    : calls_(other.calls_),
+      path_(std::move(other.path_)),
+      content_(other.content_),
+      fd_(std::exchange(other.fd_, -1)),
+      id_(other.id_),
+      epoch_(other.epoch_),
+      open_error_(other.open_error_),
+      checked_ns_(other.checked_ns_) {}
+
+KeptFile::~KeptFile() { Close(); }
+
+bool KeptFile::StillOurs() {
+  KernelCalls::FileId now;
+  return calls_->Identify(fd_, &now) == 0 && now == id_;
+}
+
+void KeptFile::Close() {
+  // A number that was closed behind our back may be another file's: leave that alone.
+  if (fd_ >= 0 && StillOurs()) calls_->Close(fd_);
+  fd_ = -1;
+}
+
+int KeptFile::Reopen(int64_t now_ns) {
+  Close();
+  checked_ns_ = now_ns;
+  epoch_ = ForkEpoch();
+  int fd;
+  do {
+    fd = calls_->Open(path_.c_str());
+  } while (fd < 0 && errno == EINTR);
+  open_error_ = 0;
+  if (fd < 0) {
+    open_error_ = errno == 0 ? EIO : errno;
+  } else if (calls_->Identify(fd, &id_) != 0) {
+    open_error_ = errno == 0 ? EIO : errno;
+    calls_->Close(fd);
+  } else {
+    fd_ = fd;
+  }
+  return open_error_;
+}
+
+KeptFile::Text KeptFile::ReadOpen(std::span<char> buffer) {
+  size_t length = 0;
+  while (length < buffer.size()) {
+    const ssize_t got = calls_->Pread(fd_, buffer.data() + length, buffer.size() - length,
+                                      static_cast<off_t>(length));
+    if (got < 0) {
+      if (errno == EINTR) continue;
+      return {{}, errno == 0 ? EIO : errno};
+    }
+    if (got == 0) break;
+    length += static_cast<size_t>(got);
+    // Asking such a file for its end would make the kernel write it all again.
+    if (content_ == Content::kOneText && buffer[length - 1] == '\n') break;
+  }
+  std::string_view text(buffer.data(), length);
+  if (length == buffer.size()) text = text.substr(0, text.rfind('\n') + 1);
+  return {text, 0};
+}
+
+KeptFile::Text KeptFile::Read(std::span<char> buffer) {
+  const int64_t now = CoarseNow();
+  const bool forked = epoch_ != ForkEpoch();
+  if (fd_ < 0) {
+    if (open_error_ != 0 && !forked && now - checked_ns_ < kSecond) return {{}, open_error_};
+    if (Reopen(now) != 0) return {{}, open_error_};
+  } else if (forked) {
+    if (Reopen(now) != 0) return {{}, open_error_};
+  } else if (now - checked_ns_ >= kSecond) {
+    checked_ns_ = now;
+    if (!StillOurs() && Reopen(now) != 0) return {{}, open_error_};
+  }
+  Text read = ReadOpen(buffer);
+  if (read.error == 0 && !read.text.empty()) return read;
+  // A process or cgroup that is gone, a closed descriptor, or another file under its number.
+  if (Reopen(now) != 0) return {{}, open_error_};
+  return ReadOpen(buffer);
+}
+
+}  // namespace floodwall

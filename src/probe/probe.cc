@@ -1,0 +1,42 @@
+#include "floodwall/probe.h"
+
+#ifdef __linux__
+#include "probe/linux/linux_probe.h"
+#endif
+
+namespace floodwall {
+namespace {
+
+class NullProbe final : public MemoryProbe {
+ public:
+  bool has_sources() const override { return false; }
+  Reading ReadResident() override { return {}; }
+  Reading ReadAvailable(int64_t, bool* exact) override {
+    *exact = true;
+    return {};
+  }
+  MemoryReadings ReadAll() override { return {}; }
+};
+
+std::shared_ptr<MemoryProbe> MakeNative() {
+#ifdef __linux__
+  return MakeLinuxProbe();
+#else
+  return MemoryProbe::Null();
+#endif
+}
+
+}  // namespace
+
+std::shared_ptr<MemoryProbe> MemoryProbe::Native() {
+  // Never destroyed: monitors of other static objects may still read at exit.
+  static const auto* probe = new std::shared_ptr<MemoryProbe>(MakeNative());
+  return *probe;
+}
+
+std::shared_ptr<MemoryProbe> MemoryProbe::Null() {
+  static const auto* probe = new std::shared_ptr<MemoryProbe>(std::make_shared<NullProbe>());
+  return *probe;
+}
+
+}  // namespace floodwall
