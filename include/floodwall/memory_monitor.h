@@ -71,6 +71,8 @@ class FLOODWALL_EXPORT MemoryMonitor {
 
   /// Judges figures without reading any.
   MemoryPressureLevel Judge(const MemoryStatus& status) const;
+  /// The same for figures that are not whole bytes; negative is unknown.
+  MemoryPressureLevel Judge(double arrow_bytes, double rss_bytes, double available_bytes) const;
 
   /// Limits may change while others check. They are doubles because Python gives MB as floats.
   double max_arrow_bytes() const { return max_arrow_.load(std::memory_order_relaxed); }

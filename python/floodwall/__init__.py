@@ -34,6 +34,16 @@ from floodwall.merge import (
     merge,
     recover,
 )
+from floodwall.monitor import (
+    MemoryMonitor,
+    MemoryPressureLevel,
+    MemorySnapshot,
+    Verdict,
+    bytes_to_mb,
+    max_pressure,
+    mb_to_bytes,
+)
+from floodwall.performance import PerformanceMonitor
 from floodwall.pool import Budget, GuardedPool
 
 __version__: str = _version()
@@ -47,15 +57,23 @@ __all__ = [
     "GuardedPool",
     "MemoryLimitExceeded",
     "MemoryLimitTooSmall",
+    "MemoryMonitor",
+    "MemoryPressureLevel",
+    "MemorySnapshot",
     "MergeError",
     "MergeFileMetadata",
     "MergeProgress",
     "MergeResult",
+    "PerformanceMonitor",
     "RecoveryResult",
     "SchemaMismatchError",
     "SpillError",
     "UnsupportedFileError",
+    "Verdict",
     "__version__",
+    "bytes_to_mb",
+    "max_pressure",
+    "mb_to_bytes",
     "merge",
     "recover",
 ]

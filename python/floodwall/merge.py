@@ -15,7 +15,8 @@ import pyarrow.dataset as pads
 
 from floodwall import _core
 from floodwall.errors import MergeError
-from floodwall.pool import to_bytes
+from floodwall.monitor import MemoryMonitor, MemoryPressureLevel
+from floodwall.sizes import to_bytes
 
 __all__ = [
     "MergeFileMetadata",
@@ -26,7 +27,6 @@ __all__ = [
     "recover",
 ]
 
-DEFAULT_MAX_MEMORY = "256MiB"
 _POLL_SECONDS = 0.1
 
 _Choice = TypeVar("_Choice")
@@ -199,8 +199,22 @@ def _to_progress(core: _core.JobProgress) -> MergeProgress:
     )  # fmt: skip
 
 
-def _run(job: _core.MergeJob, progress: Callable[[MergeProgress], object] | None) -> Any:
+def _check(monitor: MemoryMonitor) -> None:
+    if monitor.check_memory_pressure() is MemoryPressureLevel.EMERGENCY:
+        raise MemoryError(
+            "the merge was stopped by its memory monitor, the dataset is unchanged: "
+            + monitor.get_detailed_status()
+        )
+
+
+def _run(
+    job: _core.MergeJob,
+    progress: Callable[[MergeProgress], object] | None,
+    monitor: MemoryMonitor | None,
+) -> Any:
     """Run a job in a thread of its own, so that this one can report and be interrupted."""
+    if monitor is not None:
+        _check(monitor)
     outcome: list[Any] = []
     finished = threading.Event()
 
@@ -218,13 +232,17 @@ def _run(job: _core.MergeJob, progress: Callable[[MergeProgress], object] | None
         while not finished.wait(_POLL_SECONDS):
             if progress is not None:
                 progress(_to_progress(job.progress()))
+            if monitor is not None:
+                _check(monitor)
         thread.join()
         if progress is not None:
             progress(_to_progress(job.progress()))
-    except BaseException:
-        # Ctrl-C, or a callback that raised: stop, and wait until the stage is cleaned away.
+    except BaseException as error:
+        # Ctrl-C, a callback that raised, an emergency: stop, and wait until the stage is gone.
         job.cancel()
         thread.join()
+        if isinstance(error, MemoryError) and not isinstance(outcome[0], BaseException):
+            return outcome[0]  # it had passed its commit point: the emergency came too late
         raise
     if isinstance(outcome[0], BaseException):
         raise outcome[0]
@@ -246,6 +264,7 @@ def merge(
     max_rows_per_file: int = 5_000_000,
     row_group_bytes: int | str = "64MiB",
     threads: int | None = None,
+    memory_monitor: MemoryMonitor | None = None,
     progress: Callable[[MergeProgress], object] | bool | None = None,
 ) -> MergeResult:
     """
@@ -259,8 +278,9 @@ def merge(
             one such file.
         strategy: ``"upsert"``, ``"insert"`` (existing files stay untouched) or ``"update"``.
         key_columns: Names of the columns that identify a row.
-        max_memory: Bytes or text such as ``"128MiB"``. Anonymous memory grows by at most this
-            plus 16 MiB. Default 256 MiB.
+        max_memory: Bytes, text such as ``"128MiB"``, or a share of what is available such as
+            ``"40%"``. Anonymous memory grows by at most this plus 16 MiB. Default half of what
+            the monitor calls available, at least 64 MiB.
         source_duplicates: Which of several source rows with one key counts: ``"last"``,
             ``"first"``, or ``"error"``.
         null_keys: ``"match"``: null equals null. ``"never"``: as in SQL.
@@ -272,6 +292,8 @@ def merge(
         row_group_bytes: Size at which new files start another row group.
         threads: Files worked on at once; default the CPUs this process may use. They share the
             bound and never change the bytes written.
+        memory_monitor: Checked about ten times a second while the merge runs; at ``EMERGENCY``
+            the merge stops as if it had been cancelled.
         progress: ``True`` for a bar on a terminal (plain lines elsewhere, on stderr), or a
             function that gets a ``MergeProgress`` about ten times a second in this thread.
 
@@ -280,6 +302,7 @@ def merge(
         MergeError: Bad arguments or data (a ``ValueError``); subclasses say which.
         ConflictError: Somebody else merges into, or changed, the dataset.
         CommitError: The file system refused (an ``OSError``).
+        MemoryError: ``memory_monitor`` saw an emergency before the commit point.
 
     On any error before the commit point the dataset is as it was. A killed merge leaves the old
     dataset, or one that the next merge or ``recover`` completes.
@@ -290,8 +313,7 @@ def merge(
     if not all(isinstance(name, str) for name in names):
         raise TypeError(f"key_columns must be column names, got {key_columns!r}")
     options.key_columns = names
-    limit = DEFAULT_MAX_MEMORY if max_memory is None else max_memory
-    options.max_memory_bytes = to_bytes("max_memory", limit)
+    options.max_memory_bytes = to_bytes("max_memory", "auto" if max_memory is None else max_memory)
     options.source_duplicates = _choose(
         "source_duplicates", source_duplicates, _core.SourceDuplicates
     )
@@ -315,9 +337,9 @@ def merge(
         from floodwall.cli.progress import show_progress
 
         with show_progress() as report:
-            core = _run(job, report)
+            core = _run(job, report, memory_monitor)
     else:
-        core = _run(job, progress or None)
+        core = _run(job, progress or None, memory_monitor)
     return MergeResult(
         strategy=strategy,
         source_count=core.source_count,

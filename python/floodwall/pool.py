@@ -10,28 +10,9 @@ import pyarrow as pa
 
 from floodwall import _core
 from floodwall.errors import MemoryLimitExceeded
+from floodwall.sizes import Size, to_bytes
 
 __all__ = ["Budget", "GuardedPool"]
-
-Size = int | str | None
-
-
-def to_bytes(argument: str, size: int | str) -> int:
-    """
-    Turn a size argument (bytes, or text such as ``"256MiB"``) into bytes.
-
-    Raises ``TypeError`` or ``ValueError`` naming the argument.
-    """
-    if isinstance(size, bool) or not isinstance(size, int | str):
-        raise TypeError(f"{argument} must be bytes or a text such as '256MiB', got {size!r}")
-    if isinstance(size, str):
-        try:
-            return _core.parse_byte_size(size)
-        except ValueError as error:
-            raise ValueError(f"{argument}: {error}") from None
-    if size < 0:
-        raise ValueError(f"{argument} must not be negative, got {size}")
-    return size
 
 
 class Budget:

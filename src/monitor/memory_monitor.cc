@@ -126,17 +126,20 @@ arrow::Status MemoryMonitor::set_min_available_bytes(double bytes) {
   return arrow::Status::OK();
 }
 
-MemoryPressureLevel MemoryMonitor::Judge(const MemoryStatus& status) const {
-  auto level = JudgeUse(static_cast<double>(status.arrow_bytes), max_arrow_bytes());
+MemoryPressureLevel MemoryMonitor::Judge(double arrow_bytes, double rss_bytes,
+                                         double available_bytes) const {
+  auto level = JudgeUse(arrow_bytes, max_arrow_bytes());
   const double process = max_process_bytes();
-  if (process > 0 && status.rss_bytes >= 0) {
-    level = MaxPressure(level, JudgeUse(static_cast<double>(status.rss_bytes), process));
-  }
-  if (status.available_bytes >= 0) {
-    level = MaxPressure(
-        level, JudgeAvailable(static_cast<double>(status.available_bytes), min_available_bytes()));
+  if (process > 0 && rss_bytes >= 0) level = MaxPressure(level, JudgeUse(rss_bytes, process));
+  if (available_bytes >= 0) {
+    level = MaxPressure(level, JudgeAvailable(available_bytes, min_available_bytes()));
   }
   return level;
+}
+
+MemoryPressureLevel MemoryMonitor::Judge(const MemoryStatus& status) const {
+  return Judge(static_cast<double>(status.arrow_bytes), static_cast<double>(status.rss_bytes),
+               static_cast<double>(status.available_bytes));
 }
 
 MemoryPressureLevel MemoryMonitor::CheckPressure() {

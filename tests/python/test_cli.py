@@ -53,3 +53,17 @@ def test_recover_says_what_it_found(dataset: Path, capsys: pytest.CaptureFixture
     assert json.loads(capsys.readouterr().out)["action"] == "cleaned"
     assert not stage.exists()
     assert main(["recover", str(dataset / "missing")]) == 3
+
+
+def test_status_shows_figures_and_sources(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status"]) == 0
+    text = capsys.readouterr().out
+    assert "available" in text and "/proc/" in text
+    assert main(["status", "--json", "--min-available", "1e9"]) == 0
+    status = json.loads(capsys.readouterr().out)
+    assert status["level"] == "emergency"
+    assert status["constraint"] == "system"
+    assert status["available_bytes"] > 0
+    assert status["sources"]["rss_bytes"].startswith("/proc/self/")
+    assert main(["status", "--min-available", "-1"]) == 1
+    assert "min_system_available_mb" in capsys.readouterr().err

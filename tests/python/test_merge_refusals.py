@@ -2,7 +2,8 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -158,3 +159,37 @@ def test_two_merges_at_once_conflict(dataset: Path) -> None:
             floodwall.merge(GOOD, dataset, "upsert", "id")
         with pytest.raises(floodwall.ConflictError):
             floodwall.recover(dataset)
+
+
+class _Alarm(floodwall.MemoryMonitor):
+    """Calls an emergency from the given check on."""
+
+    def __init__(self, calm_checks: int) -> None:
+        super().__init__()
+        self.calm_checks = calm_checks
+
+    def get_memory_status(self) -> dict[str, float]:
+        self.calm_checks -= 1
+        return {"pyarrow_allocated_mb": 0.0 if self.calm_checks >= 0 else 1e9}
+
+
+def test_an_emergency_stops_the_merge_and_keeps_the_dataset(dataset: Path) -> None:
+    before = contents(dataset)
+    with pytest.raises(MemoryError, match=r"stopped by its memory monitor.*PyArrow"):
+        floodwall.merge(GOOD, dataset, "upsert", "id", memory_monitor=_Alarm(0))
+    # A stream that is slow enough for the monitor to be asked while the merge runs.
+    asked = _Alarm(3)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for first in range(2000):
+            time.sleep(0.01)
+            yield pa.record_batch({"id": [first], "price": [1.0]})
+
+    stream = pa.RecordBatchReader.from_batches(GOOD.schema, batches())
+    with pytest.raises(MemoryError, match="stopped by its memory monitor"):
+        floodwall.merge(stream, dataset, "upsert", "id", memory_monitor=asked)
+    assert asked.calm_checks < 0
+    assert contents(dataset) == before
+    assert not list((dataset / "_floodwall").glob("stage-*"))
+    calm = floodwall.MemoryMonitor(max_pyarrow_mb=1e6, min_system_available_mb=0)
+    assert floodwall.merge(GOOD, dataset, "upsert", "id", memory_monitor=calm).updated == 2

@@ -6,7 +6,7 @@ import argparse
 import json
 
 from floodwall._core import format_bytes
-from floodwall.merge import DEFAULT_MAX_MEMORY, MergeResult, merge
+from floodwall.merge import MergeResult, merge
 
 _EXAMPLE = """example:
   floodwall merge sales/ changes.parquet --on order_id,line --max-memory 128MiB
@@ -29,8 +29,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="default: %(default)s",
     )  # fmt: skip
     parser.add_argument(
-        "--max-memory", default=DEFAULT_MAX_MEMORY, metavar="SIZE", help="default: %(default)s"
-    )
+        "--max-memory", default="auto", metavar="SIZE",
+        help="such as 128MiB, or 40%% of what is available (default: half of it)",
+    )  # fmt: skip
     parser.add_argument(
         "--source-duplicates", default="last", choices=["last", "first", "error"],
         help="which of several source rows with one key counts (default: %(default)s)",
