@@ -1,0 +1,1 @@
+"""Memory figures for monitoring systems; each module needs its own extra."""
