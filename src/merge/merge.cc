@@ -1,20 +1,17 @@
 #include "floodwall/merge.h"
 
-#include <algorithm>
 #include <chrono>
 #include <set>
 
 #include "arrow/compute/initialize.h"
 #include "arrow/table.h"
 #include "dataset/commit.h"
-#include "dataset/journal.h"
-#include "floodwall/bytes.h"
 #include "floodwall/error.h"
 #include "merge/insert.h"
-#include "merge/key_encoder.h"
-#include "merge/key_index.h"
+#include "merge/publication.h"
 #include "merge/rewrite.h"
 #include "merge/row_source.h"
+#include "merge/source_keys.h"
 #include "merge/target.h"
 
 namespace floodwall {
@@ -54,94 +51,6 @@ arrow::Status CheckOptions(const MergeOptions& options) {
                   std::to_string(options.threads));
   }
   return arrow::Status::OK();
-}
-
-arrow::Status CheckKeysInSource(const arrow::Schema& schema, const MergeOptions& options) {
-  for (const std::string& name : options.key_columns) {
-    const auto found = schema.GetAllFieldIndices(name);
-    if (found.size() == 1) continue;
-    std::string names;
-    for (const auto& field : schema.fields()) names += (names.empty() ? "" : ", ") + field->name();
-    return MakeError(ErrorKind::kSchemaMismatch,
-                     (found.empty() ? "key column is missing from the source: '"
-                                    : "key column is ambiguous in the source: '") +
-                         name + "' (it has " + names + ")");
-  }
-  return arrow::Status::OK();
-}
-
-/// The source's keys: which row counts for each, and which rows count at all.
-struct SourceKeys {
-  KeySchema schema;
-  std::unique_ptr<KeyIndex> index;
-  RowBitmap wins;
-  int64_t distinct = 0;
-  int64_t dropped = 0;
-};
-
-arrow::Result<SourceKeys> IngestKeys(RowSource* source, const Target& target, RunContext* context) {
-  const MergeOptions& options = context->options;
-  SourceKeys keys;
-  auto types = target.key_types();
-  types.resize(options.key_columns.size());
-  for (size_t k = 0; k < types.size(); ++k) {
-    types[k].push_back(source->schema()->GetFieldByName(options.key_columns[k])->type());
-  }
-  ARROW_ASSIGN_OR_RAISE(keys.schema, KeySchema::Resolve(options.key_columns, types));
-  context->progress.StartPhase("ingest", 0, source->num_rows());
-  const int64_t rows = source->num_rows();
-  const int64_t table_bytes = (rows + 2) * KeyIndex::kBytesPerKey;
-  auto index = KeyIndex::Make(keys.schema, rows, context->index_pool);
-  auto wins = RowBitmap::Make(rows, context->index_pool);
-  if (!index.ok() || !wins.ok()) {
-    return context->TooSmall("the key index of " + std::to_string(rows) + " source rows takes " +
-                                 FormatBytes(table_bytes),
-                             table_bytes + rows / 2 + 48 * kMiB);
-  }
-  keys.index = std::move(*index);
-  keys.wins = std::move(*wins);
-
-  KeyEncoder encoder(&keys.schema, context->read_pool);
-  KeyBatch batch_keys(context->read_pool);
-  std::vector<std::string> examples;
-  const bool last = options.source_duplicates == SourceDuplicates::kLast;
-  arrow::Status status = source->ForEachBatch(
-      options.key_columns, [&](int64_t first, const arrow::RecordBatch& batch) -> arrow::Status {
-        ARROW_RETURN_NOT_OK(encoder.Encode(batch.columns(), &batch_keys));
-        for (int64_t i = 0; i < batch.num_rows(); ++i) {
-          if (options.null_keys == NullKeys::kNever &&
-              batch_keys.has_null[static_cast<size_t>(i)] != 0) {
-            keys.wins.Set(first + i);  // equals nothing, so it competes with nothing
-            continue;
-          }
-          ARROW_ASSIGN_OR_RAISE(const int64_t known,
-                                keys.index->Insert(batch_keys, i, first + i, last));
-          if (known == KeyIndex::kNone) continue;
-          ++keys.dropped;
-          if (options.source_duplicates == SourceDuplicates::kError && examples.size() < 10) {
-            examples.push_back(PrintKey(keys.schema, batch.columns(), i));
-          }
-        }
-        context->progress.Advance(0, batch.num_rows());
-        return arrow::Status::OK();
-      });
-  if (status.IsOutOfMemory() && context->budget->available_bytes() < kMiB) {
-    // Keys beyond 16 bytes are stored whole; how long the rest is cannot be known yet.
-    return context->TooSmall(
-        "the key index of " + std::to_string(rows) + " source rows does not fit",
-        2 * (context->budget->used_bytes() + source->size_bytes()) + table_bytes);
-  }
-  ARROW_RETURN_NOT_OK(status);
-  if (options.source_duplicates == SourceDuplicates::kError && keys.dropped > 0) {
-    auto detail = std::make_shared<ErrorDetail>(ErrorKind::kDuplicateKey);
-    detail->examples = examples;
-    return MakeError(std::move(detail),
-                     "the source has duplicate keys: " + std::to_string(keys.dropped) +
-                         " rows share a key with another, such as " + examples.front());
-  }
-  keys.index->ForEachOrdinal([&](int64_t ordinal) { keys.wins.Set(ordinal); });
-  keys.distinct = rows - keys.dropped;
-  return keys;
 }
 
 /// One merge from the lock to the result.
@@ -247,51 +156,9 @@ class MergeRun {
     }
 
     StartPhase("commit");
-    ARROW_RETURN_NOT_OK(PublishFiles(rewritten, inserted));
-    return Finish();
-  }
-
-  arrow::Status PublishFiles(const std::vector<RewrittenFile>& rewritten,
-                             const std::vector<InsertedFile>& inserted) {
     ARROW_RETURN_NOT_OK(context_.progress.CheckCancelled());
-    std::vector<const RewrittenFile*> change(target_.files().size(), nullptr);
-    for (const RewrittenFile& file : rewritten) {
-      if (file.changed) change[file.file] = &file;
-    }
-    bool any = false;
-    std::vector<DatasetFile> expected;
-    for (size_t f = 0; f < target_.files().size(); ++f) {
-      const TargetFile& file = target_.files()[f];
-      expected.push_back(file.file);
-      MergeFileMetadata out{target_.AbsolutePath(file), file.num_rows, "preserved",
-                            file.file.version.size_bytes};
-      if (change[f] != nullptr) {
-        const AssembledFile& staged = change[f]->assembled;
-        ARROW_ASSIGN_OR_RAISE(const uint64_t checksum, FooterChecksum(staged.staged_path));
-        commit_->Put({staged.staged_path, file.file.relative_path, staged.size_bytes, checksum});
-        out = {out.path, staged.num_rows, "rewritten", staged.size_bytes};
-        any = true;
-      }
-      result_.target_count_after += out.row_count;
-      result_.files.push_back(std::move(out));
-    }
-    for (const InsertedFile& file : inserted) {
-      ARROW_ASSIGN_OR_RAISE(const uint64_t checksum, FooterChecksum(file.staged_path));
-      commit_->Put({file.staged_path, file.relative_path, file.size_bytes, checksum});
-      result_.files.push_back({target_.listing().AbsolutePath(file.relative_path), file.num_rows,
-                               "inserted", file.size_bytes});
-      result_.target_count_after += file.num_rows;
-      any = true;
-    }
-    if (result_.target_count_before + result_.inserted - result_.deleted !=
-        result_.target_count_after) {
-      return arrow::Status::UnknownError(
-          "row counts do not add up, nothing was published: ", result_.target_count_before, " + ",
-          result_.inserted, " != ", result_.target_count_after);
-    }
-    std::sort(result_.files.begin(), result_.files.end(),
-              [](const auto& a, const auto& b) { return a.path < b.path; });
-    return any ? commit_->Publish(expected) : arrow::Status::OK();
+    ARROW_RETURN_NOT_OK(PublishFiles(target_, rewritten, inserted, commit_.get(), &result_));
+    return Finish();
   }
 
   arrow::Result<MergeResult> Finish() {

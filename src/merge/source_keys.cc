@@ -1,0 +1,88 @@
+#include "merge/source_keys.h"
+
+#include "floodwall/bytes.h"
+#include "floodwall/error.h"
+#include "merge/key_encoder.h"
+
+namespace floodwall {
+
+arrow::Status CheckKeysInSource(const arrow::Schema& schema, const MergeOptions& options) {
+  for (const std::string& name : options.key_columns) {
+    const auto found = schema.GetAllFieldIndices(name);
+    if (found.size() == 1) continue;
+    std::string names;
+    for (const auto& field : schema.fields()) names += (names.empty() ? "" : ", ") + field->name();
+    return MakeError(ErrorKind::kSchemaMismatch,
+                     (found.empty() ? "key column is missing from the source: '"
+                                    : "key column is ambiguous in the source: '") +
+                         name + "' (it has " + names + ")");
+  }
+  return arrow::Status::OK();
+}
+
+arrow::Result<SourceKeys> IngestKeys(RowSource* source, const Target& target, RunContext* context) {
+  const MergeOptions& options = context->options;
+  SourceKeys keys;
+  auto types = target.key_types();
+  types.resize(options.key_columns.size());
+  for (size_t k = 0; k < types.size(); ++k) {
+    types[k].push_back(source->schema()->GetFieldByName(options.key_columns[k])->type());
+  }
+  ARROW_ASSIGN_OR_RAISE(keys.schema, KeySchema::Resolve(options.key_columns, types));
+  context->progress.StartPhase("ingest", 0, source->num_rows());
+  const int64_t rows = source->num_rows();
+  const int64_t table_bytes = (rows + 2) * KeyIndex::kBytesPerKey;
+  auto index = KeyIndex::Make(keys.schema, rows, context->index_pool);
+  auto wins = RowBitmap::Make(rows, context->index_pool);
+  if (!index.ok() || !wins.ok()) {
+    return context->TooSmall("the key index of " + std::to_string(rows) + " source rows takes " +
+                                 FormatBytes(table_bytes),
+                             table_bytes + rows / 2 + 48 * kMiB);
+  }
+  keys.index = std::move(*index);
+  keys.wins = std::move(*wins);
+
+  KeyEncoder encoder(&keys.schema, context->read_pool);
+  KeyBatch batch_keys(context->read_pool);
+  std::vector<std::string> examples;
+  const bool last = options.source_duplicates == SourceDuplicates::kLast;
+  arrow::Status status = source->ForEachBatch(
+      options.key_columns, [&](int64_t first, const arrow::RecordBatch& batch) -> arrow::Status {
+        ARROW_RETURN_NOT_OK(encoder.Encode(batch.columns(), &batch_keys));
+        for (int64_t i = 0; i < batch.num_rows(); ++i) {
+          if (options.null_keys == NullKeys::kNever &&
+              batch_keys.has_null[static_cast<size_t>(i)] != 0) {
+            keys.wins.Set(first + i);  // equals nothing, so it competes with nothing
+            continue;
+          }
+          ARROW_ASSIGN_OR_RAISE(const int64_t known,
+                                keys.index->Insert(batch_keys, i, first + i, last));
+          if (known == KeyIndex::kNone) continue;
+          ++keys.dropped;
+          if (options.source_duplicates == SourceDuplicates::kError && examples.size() < 10) {
+            examples.push_back(PrintKey(keys.schema, batch.columns(), i));
+          }
+        }
+        context->progress.Advance(0, batch.num_rows());
+        return arrow::Status::OK();
+      });
+  if (status.IsOutOfMemory() && context->budget->available_bytes() < kMiB) {
+    // Keys beyond 16 bytes are stored whole; how long the rest is cannot be known yet.
+    return context->TooSmall(
+        "the key index of " + std::to_string(rows) + " source rows does not fit",
+        2 * (context->budget->used_bytes() + source->size_bytes()) + table_bytes);
+  }
+  ARROW_RETURN_NOT_OK(status);
+  if (options.source_duplicates == SourceDuplicates::kError && keys.dropped > 0) {
+    auto detail = std::make_shared<ErrorDetail>(ErrorKind::kDuplicateKey);
+    detail->examples = examples;
+    return MakeError(std::move(detail),
+                     "the source has duplicate keys: " + std::to_string(keys.dropped) +
+                         " rows share a key with another, such as " + examples.front());
+  }
+  keys.index->ForEachOrdinal([&](int64_t ordinal) { keys.wins.Set(ordinal); });
+  keys.distinct = rows - keys.dropped;
+  return keys;
+}
+
+}  // namespace floodwall

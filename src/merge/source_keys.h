@@ -1,0 +1,32 @@
+#pragma once
+
+/// Reads the source's keys: which of its rows counts for each key.
+///
+/// Threading: one thread. Errors: kSchemaMismatch for key columns that are missing or cannot be
+/// compared, kDuplicateKey by policy, kMemoryLimitTooSmall. Memory: index and bitmap from the
+/// index pool. Lifetime: values.
+
+#include <cstdint>
+#include <memory>
+
+#include "arrow/result.h"
+#include "merge/key_index.h"
+#include "merge/row_source.h"
+#include "merge/target.h"
+
+namespace floodwall {
+
+struct SourceKeys {
+  KeySchema schema;
+  std::unique_ptr<KeyIndex> index;
+  RowBitmap wins;  ///< source rows that count
+  int64_t distinct = 0;
+  int64_t dropped = 0;  ///< source rows that lost to another with their key
+};
+
+/// Each key column must be in the source, once.
+arrow::Status CheckKeysInSource(const arrow::Schema& schema, const MergeOptions& options);
+
+arrow::Result<SourceKeys> IngestKeys(RowSource* source, const Target& target, RunContext* context);
+
+}  // namespace floodwall
