@@ -48,9 +48,17 @@ class FLOODWALL_EXPORT MergeSource {
 };
 
 /// Merges `source` into the dataset at `path`: a directory of *.parquet files (created when
-/// missing, for upsert and insert) or one such file.
+/// missing, unless the strategy is update or delete) or one such file.
 FLOODWALL_EXPORT arrow::Result<MergeResult> Merge(const MergeSource& source,
                                                   const std::string& path,
                                                   const MergeOptions& options);
+
+/// Keeps one row of each key of the dataset at `path` and removes the others: the last
+/// (options.source_duplicates kLast: greatest by order_by, then highest position) or the first.
+/// Rows keep their position. Besides these two it uses key_columns, null_keys, max_memory_bytes,
+/// threads and control. A key table that does not fit is built in parts, reading the keys again
+/// for each.
+FLOODWALL_EXPORT arrow::Result<MergeResult> Deduplicate(const std::string& path,
+                                                        const MergeOptions& options);
 
 }  // namespace floodwall

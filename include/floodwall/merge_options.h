@@ -21,22 +21,32 @@
 namespace floodwall {
 
 enum class MergeStrategy {
-  kUpsert,  ///< replace rows whose key is in the source, add the others
-  kInsert,  ///< add rows whose key is absent; no existing file is touched
-  kUpdate,  ///< replace rows whose key is in the source, add nothing
+  kUpsert,       ///< replace rows whose key is in the source, add the others
+  kInsert,       ///< add rows whose key is absent; no existing file is touched
+  kUpdate,       ///< replace rows whose key is in the source, add nothing
+  kDelete,       ///< remove rows whose key is in the source; its other columns are not looked at
+  kFullMerge,    ///< upsert, and remove rows whose key is not in the source
+  kDeduplicate,  ///< upsert, and several target rows with one source key become one
 };
 
-/// Which of several source rows with one key counts.
+/// What becomes of several target rows that match one source key.
+enum class TargetDuplicates {
+  kAll,       ///< every one is replaced (or removed)
+  kCollapse,  ///< the one at the lowest position is replaced, the others are removed
+  kError,     ///< DuplicateKey with examples
+};
+
+/// Which of several source rows with one key counts; with `order_by`, positions only break ties.
 enum class SourceDuplicates {
-  kLast,   ///< the one at the highest position
-  kFirst,  ///< the one at the lowest position
+  kLast,   ///< the one at the highest position, or the greatest
+  kFirst,  ///< the one at the lowest position, or the least
   kError,  ///< none: DuplicateKey with examples
 };
 
 /// Whether a null key component equals another null.
 enum class NullKeys {
   kMatch,  ///< yes (SQL: IS NOT DISTINCT FROM)
-  kNever,  ///< no (SQL: =): such source rows are inserts, such target rows are never changed
+  kNever,  ///< no (SQL: =): such source rows are inserts, such target rows match nothing
 };
 
 /// Target columns that the source does not have, in matched rows.
@@ -96,6 +106,12 @@ struct MergeOptions {
   int64_t max_memory_bytes = 128 << 20;
 
   SourceDuplicates source_duplicates = SourceDuplicates::kLast;
+  /// Source columns that decide among rows with one key, compared one after another. Nulls are
+  /// lowest, NaN is above every number. Nested columns cannot order.
+  std::vector<std::string> order_by;
+  TargetDuplicates target_duplicates = TargetDuplicates::kAll;
+  /// Lets kFullMerge with a source without rows remove every row of the target.
+  bool allow_delete_all = false;
   NullKeys null_keys = NullKeys::kMatch;
   MissingColumns missing_columns = MissingColumns::kKeep;
   NewColumns new_columns = NewColumns::kError;

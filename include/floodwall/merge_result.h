@@ -16,7 +16,7 @@ namespace floodwall {
 struct MergeFileMetadata {
   std::string path;  ///< absolute
   int64_t row_count = 0;
-  std::string operation;  ///< "rewritten" "inserted" "preserved"
+  std::string operation;  ///< "rewritten" "inserted" "preserved" "deleted"
   int64_t size_bytes = 0;
 };
 
@@ -27,11 +27,11 @@ struct MergeResult {
   int64_t target_count_before = 0;
   int64_t target_count_after = 0;
   int64_t inserted = 0;   ///< rows added
-  int64_t updated = 0;    ///< distinct source keys that matched (upsert, update)
+  int64_t updated = 0;    ///< distinct source keys that matched, of strategies that replace
   int64_t unchanged = 0;  ///< those of `updated` whose rows were already identical
-  int64_t deleted = 0;
+  int64_t deleted = 0;    ///< rows removed
   int64_t duplicates_dropped = 0;        ///< source rows that lost to another with their key
-  std::vector<MergeFileMetadata> files;  ///< every file of the dataset afterwards, sorted
+  std::vector<MergeFileMetadata> files;  ///< every file there is or was, sorted
 
   double elapsed_s = 0;
   int64_t limit_bytes = 0;

@@ -5,6 +5,8 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <optional>
+
 #include "arrow/table.h"
 #include "arrow/util/compression.h"
 #include "arrow_stream.h"
@@ -18,7 +20,8 @@ namespace {
 /// A merge that Python starts in one thread and watches from another.
 class MergeJob {
  public:
-  MergeJob(MergeSource source, std::string path, MergeOptions options)
+  /// No source: duplicate keys inside the target are removed.
+  MergeJob(std::optional<MergeSource> source, std::string path, MergeOptions options)
       : source_(std::move(source)),
         path_(std::move(path)),
         options_(std::move(options)),
@@ -30,7 +33,7 @@ class MergeJob {
     arrow::Result<MergeResult> result;
     {
       nb::gil_scoped_release release;
-      result = Merge(source_, path_, options_);
+      result = source_ ? Merge(*source_, path_, options_) : Deduplicate(path_, options_);
     }
     return ValueOrThrow(std::move(result));
   }
@@ -38,14 +41,15 @@ class MergeJob {
   void Cancel() { control_->Cancel(); }
 
  private:
-  MergeSource source_;
+  std::optional<MergeSource> source_;
   std::string path_;
   MergeOptions options_;
   std::shared_ptr<MergeControl> control_;
 };
 
 /// A table's batches are the caller's memory; a stream's are produced while it is read.
-MergeSource MakeSource(nb::handle data, const std::string& kind) {
+std::optional<MergeSource> MakeSource(nb::handle data, const std::string& kind) {
+  if (kind == "none") return std::nullopt;
   if (kind == "parquet") return MergeSource::FromParquet(nb::cast<std::vector<std::string>>(data));
   auto reader = ValueOrThrow(ImportStream(data));
   if (kind == "stream") return MergeSource::FromReader(std::move(reader));
@@ -58,7 +62,14 @@ void BindMerge(nb::module_& m) {
   nb::enum_<MergeStrategy>(m, "MergeStrategy")
       .value("upsert", MergeStrategy::kUpsert)
       .value("insert", MergeStrategy::kInsert)
-      .value("update", MergeStrategy::kUpdate);
+      .value("update", MergeStrategy::kUpdate)
+      .value("delete", MergeStrategy::kDelete)
+      .value("full_merge", MergeStrategy::kFullMerge)
+      .value("deduplicate", MergeStrategy::kDeduplicate);
+  nb::enum_<TargetDuplicates>(m, "TargetDuplicates")
+      .value("all", TargetDuplicates::kAll)
+      .value("collapse", TargetDuplicates::kCollapse)
+      .value("error", TargetDuplicates::kError);
   nb::enum_<SourceDuplicates>(m, "SourceDuplicates")
       .value("last", SourceDuplicates::kLast)
       .value("first", SourceDuplicates::kFirst)
@@ -79,6 +90,9 @@ void BindMerge(nb::module_& m) {
       .def_rw("key_columns", &MergeOptions::key_columns)
       .def_rw("max_memory_bytes", &MergeOptions::max_memory_bytes)
       .def_rw("source_duplicates", &MergeOptions::source_duplicates)
+      .def_rw("order_by", &MergeOptions::order_by)
+      .def_rw("target_duplicates", &MergeOptions::target_duplicates)
+      .def_rw("allow_delete_all", &MergeOptions::allow_delete_all)
       .def_rw("null_keys", &MergeOptions::null_keys)
       .def_rw("missing_columns", &MergeOptions::missing_columns)
       .def_rw("new_columns", &MergeOptions::new_columns)
@@ -137,7 +151,7 @@ void BindMerge(nb::module_& m) {
              const MergeOptions& options) {
             new (self) MergeJob(MakeSource(data, kind), path, options);
           },
-          nb::arg("data"), nb::arg("kind"), nb::arg("path"), nb::arg("options"))
+          nb::arg("data").none(), nb::arg("kind"), nb::arg("path"), nb::arg("options"))
       .def("run", &MergeJob::Run)
       .def("progress", &MergeJob::progress)
       .def("cancel", &MergeJob::Cancel);

@@ -31,6 +31,7 @@ from floodwall.merge import (
     MergeProgress,
     MergeResult,
     RecoveryResult,
+    deduplicate,
     merge,
     recover,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "bytes_to_mb",
     "max_pressure",
     "mb_to_bytes",
+    "deduplicate",
     "merge",
     "recover",
 ]

@@ -140,6 +140,19 @@ class MergeStrategy(enum.Enum):
 
     update = 2
 
+    delete = 3
+
+    full_merge = 4
+
+    deduplicate = 5
+
+class TargetDuplicates(enum.Enum):
+    all = 0
+
+    collapse = 1
+
+    error = 2
+
 class SourceDuplicates(enum.Enum):
     last = 0
 
@@ -188,6 +201,24 @@ class MergeOptions:
 
     @source_duplicates.setter
     def source_duplicates(self, arg: SourceDuplicates, /) -> None: ...
+
+    @property
+    def order_by(self) -> list[str]: ...
+
+    @order_by.setter
+    def order_by(self, arg: Sequence[str], /) -> None: ...
+
+    @property
+    def target_duplicates(self) -> TargetDuplicates: ...
+
+    @target_duplicates.setter
+    def target_duplicates(self, arg: TargetDuplicates, /) -> None: ...
+
+    @property
+    def allow_delete_all(self) -> bool: ...
+
+    @allow_delete_all.setter
+    def allow_delete_all(self, arg: bool, /) -> None: ...
 
     @property
     def null_keys(self) -> NullKeys: ...
@@ -327,7 +358,7 @@ class JobProgress:
     def elapsed_s(self) -> float: ...
 
 class MergeJob:
-    def __init__(self, data: object, kind: str, path: str, options: MergeOptions) -> None: ...
+    def __init__(self, data: object | None, kind: str, path: str, options: MergeOptions) -> None: ...
 
     def run(self) -> MergeOutcome: ...
 

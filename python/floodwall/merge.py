@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import glob as globbing
 import os
 import threading
@@ -15,6 +14,12 @@ import pyarrow.dataset as pads
 
 from floodwall import _core
 from floodwall.errors import MergeError
+from floodwall.merge_result import (
+    MergeFileMetadata,
+    MergeProgress,
+    MergeResult,
+    RecoveryResult,
+)
 from floodwall.monitor import MemoryMonitor, MemoryPressureLevel
 from floodwall.sizes import to_bytes
 
@@ -23,6 +28,7 @@ __all__ = [
     "MergeProgress",
     "MergeResult",
     "RecoveryResult",
+    "deduplicate",
     "merge",
     "recover",
 ]
@@ -32,104 +38,6 @@ _POLL_SECONDS = 0.1
 _Choice = TypeVar("_Choice")
 
 
-@dataclasses.dataclass(frozen=True)
-class MergeFileMetadata:
-    """One file of the dataset after a merge."""
-
-    path: str
-    row_count: int
-    operation: str
-    """``"rewritten"``, ``"inserted"`` or ``"preserved"``."""
-    size_bytes: int
-
-
-@dataclasses.dataclass(frozen=True)
-class MergeProgress:
-    """Where a merge is; what is not known yet is 0, an unknown ``eta_s`` is ``None``."""
-
-    phase: str
-    done_bytes: int
-    total_bytes: int
-    done_rows: int
-    total_rows: int
-    spilled_bytes: int
-    used_bytes: int
-    limit_bytes: int
-    elapsed_s: float
-    eta_s: float | None
-
-
-@dataclasses.dataclass(frozen=True)
-class MergeResult:
-    """
-    What a merge did. ``target_count_before + inserted - deleted == target_count_after``.
-
-    ``updated`` counts distinct source keys that matched; ``unchanged`` is the part of them whose
-    rows were already identical. Sizes are bytes, times seconds.
-    """
-
-    strategy: str
-    source_count: int
-    target_count_before: int
-    target_count_after: int
-    inserted: int
-    updated: int
-    unchanged: int
-    deleted: int
-    duplicates_dropped: int
-    files: list[MergeFileMetadata] = dataclasses.field(repr=False)
-    metrics: dict[str, Any] = dataclasses.field(repr=False)
-    elapsed_s: float
-    limit_bytes: int
-    peak_memory_bytes: int
-    bytes_read: int
-    bytes_written: int
-    bytes_copied: int
-    bytes_encoded: int
-    bytes_spilled: int
-
-    def _paths(self, operation: str) -> list[str]:
-        return [file.path for file in self.files if file.operation == operation]
-
-    @property
-    def rewritten_files(self) -> list[str]:
-        """Files that were replaced."""
-        return self._paths("rewritten")
-
-    @property
-    def inserted_files(self) -> list[str]:
-        """Files that are new."""
-        return self._paths("inserted")
-
-    @property
-    def preserved_files(self) -> list[str]:
-        """Files that were not touched."""
-        return self._paths("preserved")
-
-    @property
-    def deleted_files(self) -> list[str]:
-        """Files that are gone; no strategy of this version removes one."""
-        return []
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON-ready values."""
-        out = dataclasses.asdict(self)
-        for name in ("rewritten_files", "inserted_files", "preserved_files", "deleted_files"):
-            out[name] = getattr(self, name)
-        return out
-
-
-@dataclasses.dataclass(frozen=True)
-class RecoveryResult:
-    """What ``recover`` found and did."""
-
-    action: str
-    """``"none"``, ``"rolled_forward"`` or ``"cleaned"``."""
-    published_files: list[str]
-    removed_files: list[str]
-    staged_bytes_removed: int
-
-
 def _choose(argument: str, value: object, enum: type[_Choice]) -> _Choice:
     names = [name for name in dir(enum) if not name.startswith("_") and name.islower()]
     names = [name for name in names if isinstance(getattr(enum, name), enum)]
@@ -137,6 +45,13 @@ def _choose(argument: str, value: object, enum: type[_Choice]) -> _Choice:
         return getattr(enum, str(value))  # type: ignore[no-any-return]
     allowed = ", ".join(repr(name) for name in names)
     raise MergeError(f"{argument} must be one of {allowed}; got {value!r}")
+
+
+def _names(argument: str, value: str | Sequence[str]) -> list[str]:
+    names = [value] if isinstance(value, str) else list(value)
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(f"{argument} must be column names, got {value!r}")
+    return names
 
 
 def _positive(argument: str, value: object) -> int:
@@ -257,12 +172,15 @@ def merge(
     *,
     max_memory: int | str | None = None,
     source_duplicates: str = "last",
+    order_by: str | Sequence[str] | None = None,
+    target_duplicates: str = "all",
     null_keys: str = "match",
     missing_columns: str = "keep",
     new_columns: str = "error",
     compression: str | None = None,
     max_rows_per_file: int = 5_000_000,
     row_group_bytes: int | str = "64MiB",
+    allow_delete_all: bool = False,
     threads: int | None = None,
     memory_monitor: MemoryMonitor | None = None,
     progress: Callable[[MergeProgress], object] | bool | None = None,
@@ -274,15 +192,22 @@ def merge(
         data: A Table, a list of Tables, anything with ``__arrow_c_stream__``, a Dataset, or
             path, paths or glob of Parquet files. Tables stay the caller's memory; a stream is
             held within the budget; of files only keys and the rows in work are held.
-        path: A directory of ``*.parquet`` files (created for upsert and insert when missing) or
-            one such file.
-        strategy: ``"upsert"``, ``"insert"`` (existing files stay untouched) or ``"update"``.
+        path: A directory of ``*.parquet`` files (created when missing, except for update and
+            delete) or one such file.
+        strategy: ``"upsert"``; ``"insert"`` (existing files stay untouched); ``"update"``;
+            ``"delete"`` (rows whose key is in the source, whose other columns do not matter);
+            ``"full_merge"`` (upsert, and delete rows whose key is not in the source);
+            ``"deduplicate"`` (upsert that leaves one target row for each source key).
         key_columns: Names of the columns that identify a row.
         max_memory: Bytes, text such as ``"128MiB"``, or a share of what is available such as
             ``"40%"``. Anonymous memory grows by at most this plus 16 MiB. Default half of what
             the monitor calls available, at least 64 MiB.
         source_duplicates: Which of several source rows with one key counts: ``"last"``,
             ``"first"``, or ``"error"``.
+        order_by: Source columns that decide instead of the position: the greatest counts for
+            ``"last"``, the least for ``"first"``; equal ones go by position, nulls are lowest.
+        target_duplicates: Several target rows with one source key: ``"all"`` are changed,
+            ``"collapse"``: the first stays and is changed, ``"error"``.
         null_keys: ``"match"``: null equals null. ``"never"``: as in SQL.
         missing_columns: Target columns absent from the source ``"keep"`` their value in matched
             rows or become ``"null"``.
@@ -290,6 +215,7 @@ def merge(
         compression: Codec of new files; default that of the newest file, else snappy.
         max_rows_per_file: New files are split here.
         row_group_bytes: Size at which new files start another row group.
+        allow_delete_all: Lets ``"full_merge"`` with a source without rows empty the target.
         threads: Files worked on at once; default the CPUs this process may use. They share the
             bound and never change the bytes written.
         memory_monitor: Checked about ten times a second while the merge runs; at ``EMERGENCY``
@@ -309,14 +235,18 @@ def merge(
     """
     options = _core.MergeOptions()
     options.strategy = _choose("strategy", strategy, _core.MergeStrategy)
-    names = [key_columns] if isinstance(key_columns, str) else list(key_columns)
-    if not all(isinstance(name, str) for name in names):
-        raise TypeError(f"key_columns must be column names, got {key_columns!r}")
-    options.key_columns = names
+    options.key_columns = _names("key_columns", key_columns)
     options.max_memory_bytes = to_bytes("max_memory", "auto" if max_memory is None else max_memory)
     options.source_duplicates = _choose(
         "source_duplicates", source_duplicates, _core.SourceDuplicates
     )
+    options.order_by = [] if order_by is None else _names("order_by", order_by)
+    options.target_duplicates = _choose(
+        "target_duplicates", target_duplicates, _core.TargetDuplicates
+    )
+    if not isinstance(allow_delete_all, bool):
+        raise TypeError(f"allow_delete_all must be True or False, got {allow_delete_all!r}")
+    options.allow_delete_all = allow_delete_all
     options.null_keys = _choose("null_keys", null_keys, _core.NullKeys)
     options.missing_columns = _choose("missing_columns", missing_columns, _core.MissingColumns)
     options.new_columns = _choose("new_columns", new_columns, _core.NewColumns)
@@ -332,6 +262,62 @@ def merge(
             )
         options.set_compression(name)
     source, kind = _open_source(data)
+    return _finish(strategy, source, kind, path, options, progress, memory_monitor)
+
+
+def deduplicate(
+    path: str | os.PathLike[str],
+    key_columns: str | Sequence[str],
+    *,
+    order_by: str | Sequence[str] | None = None,
+    keep: str = "last",
+    max_memory: int | str | None = None,
+    null_keys: str = "match",
+    threads: int | None = None,
+    memory_monitor: MemoryMonitor | None = None,
+    progress: Callable[[MergeProgress], object] | bool | None = None,
+) -> MergeResult:
+    """
+    Keep one row of each key of the dataset at ``path`` and remove the others.
+
+    Rows keep their position; files in which no key repeats are not touched. A table of keys that
+    does not fit ``max_memory`` is built in parts, for each of which the key columns are read again.
+
+    Args:
+        path: A directory of ``*.parquet`` files, or one file.
+        key_columns: Columns whose values identify a row.
+        order_by: Columns that decide which row stays; equal ones go by position.
+        keep: ``"last"`` (the greatest, else highest position) or ``"first"``.
+        max_memory: Bound on the memory, as in ``merge``.
+        null_keys: ``"match"`` (a null equals a null) or ``"never"`` (such rows all stay).
+        threads: Files rewritten at once; default the CPUs this process may use.
+        memory_monitor: As in ``merge``.
+        progress: As in ``merge``.
+
+    Returns the result of a merge with strategy ``"deduplicate"`` and no source: ``deleted`` counts
+    the removed rows. Raises what ``merge`` raises.
+    """
+    options = _core.MergeOptions()
+    options.key_columns = _names("key_columns", key_columns)
+    options.order_by = [] if order_by is None else _names("order_by", order_by)
+    if keep not in ("last", "first"):
+        raise MergeError(f"keep must be one of 'last', 'first'; got {keep!r}")
+    options.source_duplicates = _choose("keep", keep, _core.SourceDuplicates)
+    options.max_memory_bytes = to_bytes("max_memory", "auto" if max_memory is None else max_memory)
+    options.null_keys = _choose("null_keys", null_keys, _core.NullKeys)
+    options.threads = 0 if threads is None else _positive("threads", threads)
+    return _finish("deduplicate", None, "none", path, options, progress, memory_monitor)
+
+
+def _finish(
+    strategy: str,
+    source: object,
+    kind: str,
+    path: str | os.PathLike[str],
+    options: _core.MergeOptions,
+    progress: Callable[[MergeProgress], object] | bool | None,
+    memory_monitor: MemoryMonitor | None,
+) -> MergeResult:
     job = _core.MergeJob(source, kind, os.fspath(path), options)
     if progress is True:
         from floodwall.cli.progress import show_progress

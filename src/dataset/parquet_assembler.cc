@@ -62,7 +62,7 @@ arrow::Status ParquetAssembler::BeginRowGroup(int base_row_group) {
   base_group_ = base_row_group;
   group_ = base_->row_group_tree(base_row_group);
   const auto columns = static_cast<size_t>(base_->metadata()->num_columns());
-  encoded_.assign(columns, false);
+  reordered_.assign(columns, false);
   trailers_.emplace_back(columns);
   return arrow::Status::OK();
 }
@@ -134,12 +134,13 @@ arrow::Status ParquetAssembler::AddEncodedChunk(int column, EncodedChunk chunk) 
     return arrow::Status::Invalid("an encoded chunk does not fit column ", column);
   }
   result_.encoded_bytes += meta->GetInt(field::column_metadata::kTotalCompressedSize, 0);
+  const bool keeps_order = chunk.keeps_order;
   Trailer trailer{std::move(chunk.column_index), std::move(chunk.offset_index),
                   std::move(chunk.bloom_filter)};
   ARROW_RETURN_NOT_OK(Charge(trailer));
   trailers_.back()[static_cast<size_t>(column)] = std::move(trailer);
   *ChunkOf(&group_, column) = std::move(tree);
-  encoded_[static_cast<size_t>(column)] = true;
+  reordered_[static_cast<size_t>(column)] = !keeps_order;
   return arrow::Status::OK();
 }
 
@@ -170,13 +171,13 @@ arrow::Status ParquetAssembler::EndRowGroup(int64_t num_rows) {
     group_.SetInt(field::row_group::kOrdinal, Type::kI16, static_cast<int64_t>(groups_.size()));
   }
   if (Value* sorting = group_.Find(field::row_group::kSortingColumns)) {
-    auto first_encoded =
+    auto first_reordered =
         std::find_if(sorting->elements.begin(), sorting->elements.end(), [&](const Value& column) {
           const int64_t index = column.GetInt(field::sorting_column::kColumnIndex, 0);
-          return index < 0 || index >= static_cast<int64_t>(encoded_.size()) ||
-                 encoded_[static_cast<size_t>(index)];
+          return index < 0 || index >= static_cast<int64_t>(reordered_.size()) ||
+                 reordered_[static_cast<size_t>(index)];
         });
-    sorting->elements.erase(first_encoded, sorting->elements.end());
+    sorting->elements.erase(first_reordered, sorting->elements.end());
     if (sorting->elements.empty()) group_.Erase(field::row_group::kSortingColumns);
   }
   result_.num_rows += num_rows;

@@ -30,6 +30,7 @@ struct EncodedChunk {
   std::string column_index;  ///< serialized ColumnIndex, empty for none
   std::string offset_index;  ///< serialized OffsetIndex, absolute offsets, empty for none
   std::string bloom_filter;  ///< header and bitset, empty for none
+  bool keeps_order = false;  ///< values in the base's order, some perhaps missing
 };
 
 struct AssembledFile {
@@ -53,7 +54,7 @@ class ParquetAssembler {
   arrow::Status BeginRowGroup(int base_row_group);
   arrow::Status CopyChunk(int column);
   arrow::Status AddEncodedChunk(int column, EncodedChunk chunk);
-  /// Sorting columns are kept up to the first one that was encoded anew.
+  /// Sorting columns are kept up to the first one whose order may have changed.
   arrow::Status EndRowGroup(int64_t num_rows);
 
   /// Encoders write here; Tell() is the offset in the new file.
@@ -80,7 +81,7 @@ class ParquetAssembler {
   thrift::Value footer_;
   std::vector<thrift::Value> groups_;
   std::vector<std::vector<Trailer>> trailers_;
-  std::vector<bool> encoded_;
+  std::vector<bool> reordered_;
   thrift::Value group_;
   int base_group_ = -1;
   Reservation charge_;

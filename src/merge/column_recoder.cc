@@ -64,29 +64,33 @@ class NewValues {
     begin_ = index;
     end_ = std::min(matches_->size(), begin_ + static_cast<size_t>(ColumnRecoder::kSliceRows));
     std::vector<int64_t> ordinals;
-    for (size_t i = begin_; i < end_; ++i) ordinals.push_back((*matches_)[i].ordinal);
+    at_.resize(end_ - begin_);
+    for (size_t i = begin_; i < end_; ++i) {
+      at_[i - begin_] = ordinals.size();
+      if ((*matches_)[i].ordinal != RowMatch::kRemoved) ordinals.push_back((*matches_)[i].ordinal);
+    }
     ARROW_ASSIGN_OR_RAISE(auto array, take_(ordinals));
     // Byte arrays already handed out point into the page: kept for one slice more, which is
     // longer than the batch they are written with.
     static_assert(ColumnRecoder::kSliceRows >= kBatchLevels);
     previous_ = std::move(page_);
-    const auto n = static_cast<int64_t>(end_ - begin_);
+    const auto n = static_cast<int64_t>(ordinals.size());
     ARROW_ASSIGN_OR_RAISE(page_, EncodePlain(std::move(array), n, column_, pool_));
-    values_ = std::make_unique<T[]>(end_ - begin_);
-    defined_.assign(end_ - begin_, 1);
+    values_ = std::make_unique<T[]>(ordinals.size());
+    defined_.assign(ordinals.size(), 1);
     auto* reader = static_cast<parquet::TypedColumnReader<DType>*>(page_.reader.get());
     int64_t values_read = 0;
     const bool optional = column_->max_definition_level() > 0;
     const int64_t levels = reader->ReadBatch(n, optional ? defined_.data() : nullptr, nullptr,
                                              values_.get(), &values_read);
     if (levels != n) return arrow::Status::UnknownError("new values came back short");
-    at_.resize(end_ - begin_);
+    dense_.resize(ordinals.size());
     size_t next = 0;
-    for (size_t i = 0; i < at_.size(); ++i) at_[i] = defined_[i] != 0 ? next++ : 0;
+    for (size_t i = 0; i < dense_.size(); ++i) dense_[i] = defined_[i] != 0 ? next++ : 0;
     return arrow::Status::OK();
   }
-  bool defined(size_t index) const { return defined_[index - begin_] != 0; }
-  const T& value(size_t index) const { return values_[at_[index - begin_]]; }
+  bool defined(size_t index) const { return defined_[at_[index - begin_]] != 0; }
+  const T& value(size_t index) const { return values_[dense_[at_[index - begin_]]]; }
 
  private:
   const std::vector<RowMatch>* matches_;
@@ -99,7 +103,8 @@ class NewValues {
   PlainPage page_;
   std::unique_ptr<T[]> values_;
   std::vector<int16_t> defined_;
-  std::vector<size_t> at_;
+  std::vector<size_t> at_;     // match -> new value
+  std::vector<size_t> dense_;  // new value -> place among those that are not null
 };
 
 /// Writes one chunk into the assembler's sink with the base chunk's codec, encoding, page
@@ -164,9 +169,10 @@ class ChunkEncoder {
     }
   }
 
-  arrow::Status Close(GuardedPool* pool) {
+  arrow::Status Close(bool keeps_order, GuardedPool* pool) {
     writer_->Close();
     EncodedChunk chunk;
+    chunk.keeps_order = keeps_order;
     const auto take = [&](auto&& write, std::string* out) -> arrow::Status {
       ARROW_ASSIGN_OR_RAISE(auto sink, arrow::io::BufferOutputStream::Create(1024, pool));
       write(sink.get());
@@ -252,35 +258,48 @@ arrow::Result<bool> ColumnRecoder::Run(ParquetAssembler* assembler, std::vector<
                                         values.get(), &values_read);
     if (n == 0) break;
     const T* out = values.get();
+    int64_t kept = n;
     if (next < matches_->size() && (*matches_)[next].row < row + n) {
       // Stretches between matches are moved as they are; `from` and `to` run over values, which
       // are fewer than levels where there are nulls.
+      // Removed rows leave gaps: `kept` runs over the levels that stay.
       int64_t level = 0;
       int64_t from = 0;
       int64_t to = 0;
+      kept = 0;
       const auto move_until = [&](int64_t end) {
         int64_t count = end - level;
         if (optional) {
           count = std::count_if(levels.begin() + level, levels.begin() + end,
                                 [](int16_t l) { return l != 0; });
+          if (kept < level) {
+            std::copy(levels.begin() + level, levels.begin() + end, levels.begin() + kept);
+          }
         }
+        kept += end - level;
         std::copy_n(values.get() + from, count, merged.get() + to);
         from += count;
         to += count;
         level = end;
       };
       for (; next < matches_->size() && (*matches_)[next].row < row + n; ++next) {
-        ARROW_RETURN_NOT_OK(fresh.Seek(next));
         move_until((*matches_)[next].row - row);
-        int16_t& old_level = levels[static_cast<size_t>(level)];
-        const bool was = !optional || old_level != 0;
+        const bool was = !optional || levels[static_cast<size_t>(level)] != 0;
+        if ((*matches_)[next].ordinal == RowMatch::kRemoved) {
+          if (!encoder) return true;
+          if (was) ++from;
+          ++level;
+          continue;
+        }
+        ARROW_RETURN_NOT_OK(fresh.Seek(next));
         const bool is = fresh.defined(next);
         const bool same = was == is && (!is || SameValue(values[static_cast<size_t>(from)],
                                                          fresh.value(next), type_length));
         if (was) ++from;
         if (is) merged[static_cast<size_t>(to++)] = fresh.value(next);
-        if (optional) old_level = is ? 1 : 0;
+        if (optional) levels[static_cast<size_t>(kept)] = is ? 1 : 0;
         ++level;
+        ++kept;
         if (same) continue;
         differs = true;
         if (!encoder) return true;
@@ -292,14 +311,15 @@ arrow::Result<bool> ColumnRecoder::Run(ParquetAssembler* assembler, std::vector<
     } else if (!encoder && next >= matches_->size()) {
       break;
     }
-    if (encoder) encoder->Write(n, optional ? levels.data() : nullptr, out);
+    if (encoder && kept > 0) encoder->Write(kept, optional ? levels.data() : nullptr, out);
     row += n;
   }
   if (next < matches_->size()) {
     return MakeError(ErrorKind::kUnsupportedFile,
                      "a column has fewer rows than its row group: '" + file_->path() + "'");
   }
-  if (encoder) ARROW_RETURN_NOT_OK(encoder->Close(pool));
+  // Taking rows away leaves the others in order.
+  if (encoder) ARROW_RETURN_NOT_OK(encoder->Close(/*keeps_order=*/!differs, pool));
   return differs;
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
-/// Replaces values of one column chunk: compares the new values with the old, and encodes the
-/// chunk anew only when one of them differs.
+/// Replaces and removes values of one column chunk: compares new values with the old, and encodes
+/// the chunk anew only when one of them differs or goes away.
 ///
 /// Works on Parquet's physical values, one page at a time: nothing is held but a page, the
 /// dictionary and the encoder's state. Flat columns only.
@@ -25,10 +25,11 @@
 
 namespace floodwall {
 
-/// Row `row` of a row group takes the values of source row `ordinal`.
+/// Row `row` of a row group takes the values of source row `ordinal`, or is removed.
 struct RowMatch {
+  static constexpr int64_t kRemoved = -1;
   int64_t row;
-  int64_t ordinal;
+  int64_t ordinal;  ///< kRemoved: the row goes away
 };
 
 class ColumnRecoder {
@@ -49,7 +50,7 @@ class ColumnRecoder {
         take_(std::move(take)),
         context_(context) {}
 
-  /// Whether a replaced value differs; stops at the first. When none does, all were compared.
+  /// Whether a replaced value differs or a row is removed; stops at the first.
   arrow::Result<bool> Differs();
 
   /// Encodes the chunk with the new values into the assembler. changed[i] becomes 1 where

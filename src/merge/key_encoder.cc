@@ -16,9 +16,10 @@ namespace {
 using arrow::internal::checked_cast;
 using Arrays = std::vector<std::shared_ptr<arrow::Array>>;
 
-/// Dictionaries and run-ends are decoded, extensions stripped, views made plain.
-arrow::Result<std::shared_ptr<arrow::Array>> Densify(std::shared_ptr<arrow::Array> array,
-                                                     arrow::MemoryPool* pool) {
+}  // namespace
+
+arrow::Result<std::shared_ptr<arrow::Array>> DensifyKeys(std::shared_ptr<arrow::Array> array,
+                                                         arrow::MemoryPool* pool) {
   arrow::compute::ExecContext context(pool);
   context.set_use_threads(false);
   while (true) {
@@ -43,15 +44,13 @@ arrow::Result<std::shared_ptr<arrow::Array>> Densify(std::shared_ptr<arrow::Arra
   }
 }
 
-}  // namespace
-
 KeyEncoder::KeyEncoder(const KeySchema* schema, arrow::MemoryPool* pool)
     : schema_(schema), pool_(pool) {}
 
 arrow::Status KeyEncoder::Encode(const Arrays& columns, KeyBatch* out) {
   Arrays dense;
   for (const auto& column : columns) {
-    ARROW_ASSIGN_OR_RAISE(auto array, Densify(column, pool_));
+    ARROW_ASSIGN_OR_RAISE(auto array, DensifyKeys(column, pool_));
     dense.push_back(std::move(array));
   }
   out->length = dense.front()->length();

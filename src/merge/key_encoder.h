@@ -68,6 +68,10 @@ class KeyEncoder {
   arrow::MemoryPool* pool_;
 };
 
+/// Decodes dictionaries and run-ends, strips extensions: the values that decide equality.
+arrow::Result<std::shared_ptr<arrow::Array>> DensifyKeys(std::shared_ptr<arrow::Array> array,
+                                                         arrow::MemoryPool* pool);
+
 /// Prints the key of one row for an error: "(id=7, name=\"a\")".
 std::string PrintKey(const KeySchema& schema,
                      const std::vector<std::shared_ptr<arrow::Array>>& columns, int64_t row);

@@ -54,6 +54,15 @@ int64_t KeyIndex::SlotOf(uint64_t hash) const {
   return static_cast<int64_t>((static_cast<Wide>(hash) * static_cast<uint64_t>(slots_)) >> 64);
 }
 
+int64_t KeyIndex::PartOf(const KeyBatch& batch, int64_t row, int64_t parts) {
+  if (parts == 1) return 0;
+  const auto i = static_cast<size_t>(row);
+  const uint64_t hash = batch.inlined.empty()
+                            ? XXH3_64bits(batch.Bytes(row).data(), batch.Bytes(row).size())
+                            : XXH3_64bits(&batch.inlined[i], sizeof(InlineKey));
+  return static_cast<int64_t>(hash % static_cast<uint64_t>(parts));
+}
+
 bool KeyIndex::Matches(const Slot& slot, uint64_t hash, std::string_view key) const {
   if (slot.low != hash) return false;
   const char* stored = reinterpret_cast<const char*>(slot.high);

@@ -37,6 +37,8 @@ class KeyIndex {
   void Find(const KeyBatch& batch, int64_t* out) const;
 
   int64_t size() const { return size_; }
+  /// Which of `parts` parts a key belongs to, the same for every index.
+  static int64_t PartOf(const KeyBatch& batch, int64_t row, int64_t parts);
 
   template <typename Visit>
   void ForEachOrdinal(const Visit& visit) const {

@@ -12,7 +12,9 @@
 #include "merge/rewrite.h"
 #include "merge/row_source.h"
 #include "merge/source_keys.h"
-#include "merge/target.h"
+#include "merge/strategy.h"
+#include "merge/target_duplicates.h"
+#include "merge/target_matching.h"
 
 namespace floodwall {
 namespace {
@@ -50,6 +52,16 @@ arrow::Status CheckOptions(const MergeOptions& options) {
     return Refuse("threads must be 0 (automatic) or positive, got " +
                   std::to_string(options.threads));
   }
+  if (!options.order_by.empty() && options.source_duplicates == SourceDuplicates::kError) {
+    return Refuse(
+        "order_by decides among duplicate source rows, source_duplicates='error' allows none; "
+        "choose one");
+  }
+  if (options.strategy == MergeStrategy::kInsert &&
+      options.target_duplicates == TargetDuplicates::kCollapse) {
+    return Refuse(
+        "target_duplicates='collapse' removes rows, strategy 'insert' touches no existing row");
+  }
   return arrow::Status::OK();
 }
 
@@ -67,17 +79,52 @@ class MergeRun {
     ARROW_ASSIGN_OR_RAISE(DatasetListing listing, ListDataset(path));
     ARROW_ASSIGN_OR_RAISE(source_, RowSource::Make(merge_source, &context_));
     ARROW_RETURN_NOT_OK(CheckKeysInSource(*source_->schema(), options_));
-    if (!listing.exists && options_.strategy == MergeStrategy::kUpdate) {
-      return Refuse("cannot update a non-existent target: '" + path + "'");
+    if (!listing.exists && !InsertsRows(options_.strategy)) {
+      return Refuse(std::string("cannot ") +
+                    (options_.strategy == MergeStrategy::kUpdate ? "update" : "delete from") +
+                    " a non-existent target: '" + path + "'");
     }
-    if (source_->num_rows() == 0) return NothingToDo(listing);
+    if (source_->num_rows() == 0) {
+      const bool full = options_.strategy == MergeStrategy::kFullMerge;
+      if (full && !options_.allow_delete_all) {
+        return Refuse(
+            "full_merge with a source without rows would delete every row of the target; pass "
+            "allow_delete_all=True if that is meant");
+      }
+      if (!full || !listing.exists) return NothingToDo(listing);
+    }
     if (!listing.exists) ARROW_RETURN_NOT_OK(CreateRoot(listing.root));
-    ARROW_ASSIGN_OR_RAISE(lock_, DatasetLock::Acquire(storage_, listing.root));
-    ARROW_ASSIGN_OR_RAISE(commit_, Commit::Begin(storage_, listing.root));
-    // Recovery may have just completed an earlier merge.
-    ARROW_ASSIGN_OR_RAISE(listing, ListDataset(path));
-    ARROW_ASSIGN_OR_RAISE(target_, Target::Open(std::move(listing), *source_->schema(), &context_));
+    ARROW_RETURN_NOT_OK(OpenTarget(path));
     return MergeRows();
+  }
+
+  arrow::Result<MergeResult> RunDeduplicate(const std::string& path) {
+    result_.strategy = MergeStrategy::kDeduplicate;
+    result_.limit_bytes = options_.max_memory_bytes;
+    result_.threads = options_.threads > 0 ? options_.threads : UsableCpus();
+    StartPhase("plan");
+    ARROW_ASSIGN_OR_RAISE(const DatasetListing listing, ListDataset(path));
+    if (!listing.exists) return Refuse("cannot deduplicate a non-existent target: '" + path + "'");
+    ARROW_ASSIGN_OR_RAISE(const auto nothing,
+                          arrow::Table::MakeEmpty(arrow::schema(arrow::FieldVector{})));
+    ARROW_ASSIGN_OR_RAISE(source_, RowSource::Make(MergeSource::FromTable(nothing), &context_));
+    ARROW_RETURN_NOT_OK(OpenTarget(path));
+    for (size_t i = 0; i < options_.order_by.size(); ++i) {
+      if (target_.num_rows() > 0 && target_.order_types()[i].empty()) {
+        return MakeError(
+            ErrorKind::kSchemaMismatch,
+            "order_by column is missing from the target: '" + options_.order_by[i] + "'");
+      }
+    }
+    result_.target_count_before = target_.num_rows();
+    StartPhase("match");
+    ARROW_ASSIGN_OR_RAISE(result_.deleted, FindDuplicates(&target_, &context_));
+    StartPhase("rewrite");
+    ARROW_ASSIGN_OR_RAISE(RowBitmap changed, RowBitmap::Make(0, context_.index_pool));
+    ARROW_ASSIGN_OR_RAISE(const auto rewritten,
+                          RewriteFiles(&target_, source_.get(), storage_, commit_.get(),
+                                       result_.threads, &changed, &context_));
+    return Publish(rewritten, {});
   }
 
  private:
@@ -86,6 +133,15 @@ class MergeRun {
     phase_ = phase;
     phase_start_ = Clock::now();
     if (!phase.empty()) context_.progress.StartPhase(phase, 0, 0);
+  }
+
+  arrow::Status OpenTarget(const std::string& path) {
+    ARROW_ASSIGN_OR_RAISE(DatasetListing listing, ListDataset(path));
+    ARROW_ASSIGN_OR_RAISE(lock_, DatasetLock::Acquire(storage_, listing.root));
+    ARROW_ASSIGN_OR_RAISE(commit_, Commit::Begin(storage_, listing.root));
+    // Recovery may have just completed an earlier merge.
+    ARROW_ASSIGN_OR_RAISE(listing, ListDataset(path));
+    return Target::Open(std::move(listing), *source_->schema(), &context_).Value(&target_);
   }
 
   arrow::Status CreateRoot(const std::string& root) {
@@ -118,33 +174,32 @@ class MergeRun {
     result_.target_count_before = target_.num_rows();
 
     StartPhase("match");
-    context_.progress.StartPhase("match", 0, target_.num_rows());
-    ARROW_ASSIGN_OR_RAISE(RowBitmap matched,
-                          RowBitmap::Make(source_->num_rows(), context_.index_pool));
-    const bool replaces = options_.strategy != MergeStrategy::kInsert;
-    ARROW_RETURN_NOT_OK(
-        target_.Match(keys.schema, *keys.index, replaces, result_.threads, &matched, &context_));
+    ARROW_ASSIGN_OR_RAISE(TargetMatch match, MatchTarget(keys, source_->num_rows(), result_.threads,
+                                                         &target_, &context_));
     keys.index.reset();
+    result_.deleted = match.removed;
 
     StartPhase("rewrite");
     ARROW_ASSIGN_OR_RAISE(RowBitmap changed,
                           RowBitmap::Make(source_->num_rows(), context_.index_pool));
     std::vector<RewrittenFile> rewritten;
-    if (replaces) {
+    if (options_.strategy != MergeStrategy::kInsert) {
       ARROW_ASSIGN_OR_RAISE(
           rewritten, RewriteFiles(&target_, source_.get(), storage_, commit_.get(), result_.threads,
                                   &changed, &context_));
-      result_.updated = matched.Count();
+    }
+    if (ReplacesRows(options_.strategy)) {
+      result_.updated = match.matched.Count();
       result_.unchanged = result_.updated - changed.Count();
     }
 
     StartPhase("insert");
     std::vector<InsertedFile> inserted;
-    if (options_.strategy != MergeStrategy::kUpdate) {
+    if (InsertsRows(options_.strategy)) {
       ARROW_ASSIGN_OR_RAISE(RowBitmap absent,
                             RowBitmap::Make(source_->num_rows(), context_.index_pool));
       for (int64_t i = 0; i < source_->num_rows(); ++i) {
-        if (keys.wins.Get(i) && !matched.Get(i)) absent.Set(i);
+        if (keys.wins.Get(i) && !match.matched.Get(i)) absent.Set(i);
       }
       result_.inserted = absent.Count();
       if (target_.listing().single_file && result_.inserted > 0) {
@@ -155,6 +210,11 @@ class MergeRun {
                                                  storage_, commit_.get(), &context_));
     }
 
+    return Publish(rewritten, inserted);
+  }
+
+  arrow::Result<MergeResult> Publish(const std::vector<RewrittenFile>& rewritten,
+                                     const std::vector<InsertedFile>& inserted) {
     StartPhase("commit");
     ARROW_RETURN_NOT_OK(context_.progress.CheckCancelled());
     ARROW_RETURN_NOT_OK(PublishFiles(target_, rewritten, inserted, commit_.get(), &result_));
@@ -213,6 +273,18 @@ arrow::Result<MergeResult> Merge(const MergeSource& source, const std::string& p
   ARROW_RETURN_NOT_OK(CheckOptions(options));
   MergeRun run(options);
   return run.Run(source, path);
+}
+
+arrow::Result<MergeResult> Deduplicate(const std::string& path, const MergeOptions& given) {
+  ARROW_RETURN_NOT_OK(arrow::compute::Initialize());
+  MergeOptions options = given;
+  options.strategy = MergeStrategy::kDelete;  // rows only go away: no value is replaced
+  ARROW_RETURN_NOT_OK(CheckOptions(options));
+  if (options.source_duplicates == SourceDuplicates::kError) {
+    return Refuse("deduplicate keeps the 'last' or the 'first' row of a key");
+  }
+  MergeRun run(options);
+  return run.RunDeduplicate(path);
 }
 
 }  // namespace floodwall

@@ -11,7 +11,7 @@ arrow::Status PublishFiles(const Target& target, const std::vector<RewrittenFile
                            MergeResult* result) {
   std::vector<const RewrittenFile*> change(target.files().size(), nullptr);
   for (const RewrittenFile& file : rewritten) {
-    if (file.changed) change[file.file] = &file;
+    if (file.changed || file.removed) change[file.file] = &file;
   }
   bool any = false;
   std::vector<DatasetFile> expected;
@@ -20,7 +20,11 @@ arrow::Status PublishFiles(const Target& target, const std::vector<RewrittenFile
     expected.push_back(file.file);
     MergeFileMetadata out{target.AbsolutePath(file), file.num_rows, "preserved",
                           file.file.version.size_bytes};
-    if (change[f] != nullptr) {
+    if (change[f] != nullptr && change[f]->removed) {
+      commit->Remove(file.file.relative_path);
+      out = {out.path, 0, "deleted", 0};
+      any = true;
+    } else if (change[f] != nullptr) {
       const AssembledFile& staged = change[f]->assembled;
       ARROW_ASSIGN_OR_RAISE(const uint64_t checksum, FooterChecksum(staged.staged_path));
       commit->Put({staged.staged_path, file.file.relative_path, staged.size_bytes, checksum});
@@ -42,7 +46,7 @@ arrow::Status PublishFiles(const Target& target, const std::vector<RewrittenFile
       result->target_count_after) {
     return arrow::Status::UnknownError(
         "row counts do not add up, nothing was published: ", result->target_count_before, " + ",
-        result->inserted, " != ", result->target_count_after);
+        result->inserted, " - ", result->deleted, " != ", result->target_count_after);
   }
   std::sort(result->files.begin(), result->files.end(),
             [](const auto& a, const auto& b) { return a.path < b.path; });

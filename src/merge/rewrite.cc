@@ -4,6 +4,8 @@
 
 #include "floodwall/bytes.h"
 #include "floodwall/error.h"
+#include "merge/row_edits.h"
+#include "merge/strategy.h"
 
 namespace floodwall {
 namespace {
@@ -28,8 +30,8 @@ std::vector<ColumnPlan> PlanColumns(const ParquetSource& file, const arrow::Sche
     // Equal keys: nothing to replace.
     const bool key = std::find(options.key_columns.begin(), options.key_columns.end(), name) !=
                      options.key_columns.end();
-    plan.replace =
-        !key && (plan.source_column >= 0 || options.missing_columns == MissingColumns::kNull);
+    plan.replace = !key && !ReadsKeysOnly(options.strategy) &&
+                   (plan.source_column >= 0 || options.missing_columns == MissingColumns::kNull);
     plans.push_back(plan);
   }
   return plans;
@@ -40,14 +42,15 @@ arrow::Result<int64_t> TaskNeed(const TargetFile& target, const ParquetSource& f
                                 const std::vector<ColumnPlan>& plans) {
   int64_t need = 0;
   for (size_t g = 0; g < target.row_groups.size(); ++g) {
-    if (target.row_groups[g].matches.empty()) continue;
+    const TargetRowGroup& rows = target.row_groups[g];
+    if (!rows.touched() || rows.rows_left() == 0) continue;
     const int group = static_cast<int>(g);
     for (const ColumnPlan& plan : plans) {
-      if (!plan.replace) continue;
+      if (!plan.replace && rows.removed == 0) continue;
       ARROW_ASSIGN_OR_RAISE(const PageSummary pages, file.ScanPages(group, plan.leaf));
-      need =
-          std::max(need, ColumnRecoder::EncodeNeed(pages, file.chunk_range(group, plan.leaf).length,
-                                                   target.row_groups[g].num_rows));
+      const int64_t chunk = file.chunk_range(group, plan.leaf).length;
+      need = std::max(
+          need, ColumnRecoder::EncodeNeed(pages, chunk, rows.num_rows) + RowEdits::BytesOf(rows));
     }
   }
   return need + kTaskOverhead;
@@ -89,6 +92,12 @@ class FileRewriter {
 
   /// rows: everything this file needs; null: loaded stretch by stretch.
   arrow::Result<RewrittenFile> Run(std::shared_ptr<const RowSet> rows, RowLoader* loader) {
+    RewrittenFile out;
+    out.file = index_;
+    if (file_.rows_left() == 0 && !target_->listing().single_file) {
+      out.removed = true;
+      return out;
+    }
     ARROW_ASSIGN_OR_RAISE(
         base_, ParquetSource::Open(target_->AbsolutePath(file_), context_->encode_pool->budget()));
     plans_ = PlanColumns(*base_, schema_, context_->options);
@@ -101,8 +110,6 @@ class FileRewriter {
       }
       ARROW_RETURN_NOT_OK(RewriteRowGroup(g, rows));
     }
-    RewrittenFile out;
-    out.file = index_;
     out.changed = assembler_ != nullptr;
     if (assembler_) {
       ARROW_ASSIGN_OR_RAISE(out.assembled, assembler_->Finish());
@@ -150,34 +157,10 @@ class FileRewriter {
     for (const ColumnPlan& plan : plans_) {
       group_bytes += base_->chunk_range(base_group, plan.leaf).length;
     }
-    std::vector<bool> recode(plans_.size(), false);
-    bool any = false;
-    if (!group.matches.empty()) {
-      for (const ColumnPlan& plan : plans_) {
-        if (!plan.replace) continue;
-        auto recoder = MakeRecoder(base_group, plan, rows);
-        ARROW_ASSIGN_OR_RAISE(const bool differs, recoder.Differs());
-        context_->bytes_read += base_->chunk_range(base_group, plan.leaf).length;
-        recode[static_cast<size_t>(plan.leaf)] = differs;
-        any |= differs;
-      }
-    }
-    if (any) {
-      ARROW_RETURN_NOT_OK(StartFile(g));
-      ARROW_RETURN_NOT_OK(assembler_->BeginRowGroup(base_group));
-      std::vector<uint8_t> changed(group.matches.size(), 0);
-      for (const ColumnPlan& plan : plans_) {
-        if (recode[static_cast<size_t>(plan.leaf)]) {
-          auto recoder = MakeRecoder(base_group, plan, rows);
-          ARROW_RETURN_NOT_OK(recoder.Recode(assembler_.get(), &changed));
-        } else {
-          ARROW_RETURN_NOT_OK(assembler_->CopyChunk(plan.leaf));
-        }
-      }
-      ARROW_RETURN_NOT_OK(assembler_->EndRowGroup(group.num_rows));
-      for (size_t i = 0; i < changed.size(); ++i) {
-        if (changed[i] != 0) changed_->Set(group.matches[i].ordinal);
-      }
+    if (group.removed > 0 && group.rows_left() == 0) {
+      ARROW_RETURN_NOT_OK(StartFile(g));  // and nothing of this group
+    } else if (group.touched()) {
+      ARROW_RETURN_NOT_OK(EditRowGroup(group, base_group, rows));
     } else if (assembler_) {
       ARROW_RETURN_NOT_OK(assembler_->CopyRowGroup(base_group));
     }
@@ -185,7 +168,45 @@ class FileRewriter {
     return arrow::Status::OK();
   }
 
+  arrow::Status EditRowGroup(const TargetRowGroup& group, int base_group,
+                             const std::shared_ptr<const RowSet>& rows) {
+    const RowEdits edits = RowEdits::Of(*target_, group);
+    // Where rows go away, every column changes.
+    std::vector<bool> recode(plans_.size(), group.removed > 0);
+    bool any = group.removed > 0;
+    if (!any) {
+      for (const ColumnPlan& plan : plans_) {
+        if (!plan.replace) continue;
+        auto recoder = MakeRecoder(base_group, plan, edits.all, rows);
+        ARROW_ASSIGN_OR_RAISE(const bool differs, recoder.Differs());
+        context_->bytes_read += base_->chunk_range(base_group, plan.leaf).length;
+        recode[static_cast<size_t>(plan.leaf)] = differs;
+        any |= differs;
+      }
+    }
+    if (!any) {
+      return assembler_ ? assembler_->CopyRowGroup(base_group) : arrow::Status::OK();
+    }
+    ARROW_RETURN_NOT_OK(StartFile(static_cast<size_t>(base_group)));
+    ARROW_RETURN_NOT_OK(assembler_->BeginRowGroup(base_group));
+    std::vector<uint8_t> changed(edits.all.size(), 0);
+    for (const ColumnPlan& plan : plans_) {
+      if (recode[static_cast<size_t>(plan.leaf)]) {
+        const auto& column_edits = plan.replace ? edits.all : edits.removals;
+        auto recoder = MakeRecoder(base_group, plan, column_edits, rows);
+        ARROW_RETURN_NOT_OK(recoder.Recode(assembler_.get(), &changed));
+      } else {
+        ARROW_RETURN_NOT_OK(assembler_->CopyChunk(plan.leaf));
+      }
+    }
+    for (size_t i = 0; i < changed.size(); ++i) {
+      if (changed[i] != 0) changed_->Set(edits.all[i].ordinal);
+    }
+    return assembler_->EndRowGroup(group.rows_left());
+  }
+
   ColumnRecoder MakeRecoder(int row_group, const ColumnPlan& plan,
+                            const std::vector<RowMatch>& edits,
                             const std::shared_ptr<const RowSet>& rows) {
     RunContext* context = context_;
     const int column = plan.source_column;
@@ -195,8 +216,7 @@ class FileRewriter {
       if (column < 0) return std::shared_ptr<arrow::Array>();
       return rows->Take(column, ordinals, context->encode_pool);
     };
-    return ColumnRecoder(base_, row_group, plan.leaf,
-                         &file_.row_groups[static_cast<size_t>(row_group)].matches, take, context_);
+    return ColumnRecoder(base_, row_group, plan.leaf, &edits, take, context_);
   }
 
   Target* target_;
@@ -244,7 +264,11 @@ arrow::Result<std::vector<RewrittenFile>> RewriteFiles(Target* target, RowSource
   if (touched.empty()) return std::vector<RewrittenFile>{};
   context->progress.StartPhase("rewrite", total_bytes, total_rows);
 
-  ARROW_ASSIGN_OR_RAISE(const int64_t row_bytes, source->LoadedBytesPerRow());
+  // Where rows are only removed, the source's other columns are not looked at.
+  int64_t row_bytes = 0;
+  if (all_rows > 0) {
+    ARROW_ASSIGN_OR_RAISE(row_bytes, source->LoadedBytesPerRow());
+  }
   // New values of a slice exist as Arrow values and as Parquet pages at once.
   const int64_t value_bytes = row_bytes > 0 ? row_bytes : 512;
   task_need +=
@@ -285,7 +309,10 @@ arrow::Result<std::vector<RewrittenFile>> RewriteFiles(Target* target, RowSource
         }
       }
     }
-    ARROW_ASSIGN_OR_RAISE(auto rows, loader.Load(std::move(ordinals)));
+    std::shared_ptr<const RowSet> rows;
+    if (all_rows > 0) {
+      ARROW_ASSIGN_OR_RAISE(rows, loader.Load(std::move(ordinals)));
+    }
     ARROW_RETURN_NOT_OK(
         ParallelFor(workers, count, [&](int64_t i) { return rewrite(i, rows, nullptr); }));
   } else {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "dataset/commit.h"
+#include "merge/row_bitmap.h"
 #include "merge/row_source.h"
 #include "merge/target.h"
 
@@ -20,7 +21,8 @@ namespace floodwall {
 struct RewrittenFile {
   size_t file = 0;  ///< index in Target::files()
   AssembledFile assembled;
-  bool changed = false;  ///< false: every replacement equalled the old row, nothing staged
+  bool changed = false;  ///< something is staged; else every replacement equalled the old row
+  bool removed = false;  ///< no row is left: the file goes away
 };
 
 /// `changed` gets a bit for each source row that changed some value.

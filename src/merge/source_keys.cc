@@ -1,23 +1,37 @@
 #include "merge/source_keys.h"
 
+#include <optional>
+
 #include "floodwall/bytes.h"
 #include "floodwall/error.h"
 #include "merge/key_encoder.h"
+#include "merge/row_order.h"
 
 namespace floodwall {
 
-arrow::Status CheckKeysInSource(const arrow::Schema& schema, const MergeOptions& options) {
-  for (const std::string& name : options.key_columns) {
+namespace {
+
+arrow::Status CheckColumnsInSource(const arrow::Schema& schema, const std::string& what,
+                                   const std::vector<std::string>& wanted) {
+  for (const std::string& name : wanted) {
     const auto found = schema.GetAllFieldIndices(name);
     if (found.size() == 1) continue;
     std::string names;
     for (const auto& field : schema.fields()) names += (names.empty() ? "" : ", ") + field->name();
     return MakeError(ErrorKind::kSchemaMismatch,
-                     (found.empty() ? "key column is missing from the source: '"
-                                    : "key column is ambiguous in the source: '") +
+                     what +
+                         (found.empty() ? " column is missing from the source: '"
+                                        : " column is ambiguous in the source: '") +
                          name + "' (it has " + names + ")");
   }
   return arrow::Status::OK();
+}
+
+}  // namespace
+
+arrow::Status CheckKeysInSource(const arrow::Schema& schema, const MergeOptions& options) {
+  ARROW_RETURN_NOT_OK(CheckColumnsInSource(schema, "key", options.key_columns));
+  return CheckColumnsInSource(schema, "order_by", options.order_by);
 }
 
 arrow::Result<SourceKeys> IngestKeys(RowSource* source, const Target& target, RunContext* context) {
@@ -42,13 +56,31 @@ arrow::Result<SourceKeys> IngestKeys(RowSource* source, const Target& target, Ru
   keys.index = std::move(*index);
   keys.wins = std::move(*wins);
 
+  std::optional<RowOrder> order;
+  if (!options.order_by.empty()) {
+    std::vector<std::vector<std::shared_ptr<arrow::DataType>>> order_types;
+    for (const std::string& name : options.order_by) {
+      order_types.push_back({source->schema()->GetFieldByName(name)->type()});
+    }
+    ARROW_ASSIGN_OR_RAISE(
+        order, RowOrder::Make(options.order_by, order_types, options.source_duplicates, rows,
+                              context->index_pool));
+  }
+  const auto key_count = static_cast<ptrdiff_t>(options.key_columns.size());
+  std::vector<std::string> columns = options.key_columns;
+  columns.insert(columns.end(), options.order_by.begin(), options.order_by.end());
   KeyEncoder encoder(&keys.schema, context->read_pool);
   KeyBatch batch_keys(context->read_pool);
   std::vector<std::string> examples;
   const bool last = options.source_duplicates == SourceDuplicates::kLast;
   arrow::Status status = source->ForEachBatch(
-      options.key_columns, [&](int64_t first, const arrow::RecordBatch& batch) -> arrow::Status {
-        ARROW_RETURN_NOT_OK(encoder.Encode(batch.columns(), &batch_keys));
+      columns, [&](int64_t first, const arrow::RecordBatch& batch) -> arrow::Status {
+        const auto arrays = batch.columns();
+        ARROW_RETURN_NOT_OK(
+            encoder.Encode({arrays.begin(), arrays.begin() + key_count}, &batch_keys));
+        if (order) {
+          ARROW_RETURN_NOT_OK(order->Load({arrays.begin() + key_count, arrays.end()}));
+        }
         for (int64_t i = 0; i < batch.num_rows(); ++i) {
           if (options.null_keys == NullKeys::kNever &&
               batch_keys.has_null[static_cast<size_t>(i)] != 0) {
@@ -56,9 +88,16 @@ arrow::Result<SourceKeys> IngestKeys(RowSource* source, const Target& target, Ru
             continue;
           }
           ARROW_ASSIGN_OR_RAISE(const int64_t known,
-                                keys.index->Insert(batch_keys, i, first + i, last));
-          if (known == KeyIndex::kNone) continue;
+                                keys.index->Insert(batch_keys, i, first + i, last && !order));
+          if (known == KeyIndex::kNone) {
+            if (order) ARROW_RETURN_NOT_OK(order->Put(first + i, i));
+            continue;
+          }
           ++keys.dropped;
+          if (order && order->Beats(i, known)) {
+            ARROW_RETURN_NOT_OK(order->Replace(known, first + i, i));
+            ARROW_RETURN_NOT_OK(keys.index->Insert(batch_keys, i, first + i, true));
+          }
           if (options.source_duplicates == SourceDuplicates::kError && examples.size() < 10) {
             examples.push_back(PrintKey(keys.schema, batch.columns(), i));
           }

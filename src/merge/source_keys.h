@@ -11,6 +11,7 @@
 
 #include "arrow/result.h"
 #include "merge/key_index.h"
+#include "merge/row_bitmap.h"
 #include "merge/row_source.h"
 #include "merge/target.h"
 
@@ -24,7 +25,7 @@ struct SourceKeys {
   int64_t dropped = 0;  ///< source rows that lost to another with their key
 };
 
-/// Each key column must be in the source, once.
+/// Each key column and each order_by column must be in the source, once.
 arrow::Status CheckKeysInSource(const arrow::Schema& schema, const MergeOptions& options);
 
 arrow::Result<SourceKeys> IngestKeys(RowSource* source, const Target& target, RunContext* context);

@@ -1,8 +1,9 @@
 #pragma once
 
-/// The dataset being merged into: its files, and which of their rows match source keys.
+/// The dataset being merged into: its files, and what becomes of their rows.
 ///
-/// Threading: Match runs in several threads, a file each. Errors: kSchemaMismatch before any
+/// Threading: one thread, except that each file's matches and every bit of removed() may be set
+/// from a thread of its own. Errors: kSchemaMismatch before any
 /// key is read, kUnsupportedFile for files that cannot be read. Memory: matches come from
 /// the index pool; a footer is held only while its file is worked on.
 
@@ -15,14 +16,18 @@
 #include "arrow/type.h"
 #include "dataset/listing.h"
 #include "merge/column_recoder.h"
-#include "merge/key_index.h"
+#include "merge/row_bitmap.h"
 #include "merge/run_context.h"
 
 namespace floodwall {
 
 struct TargetRowGroup {
   int64_t num_rows = 0;
-  std::vector<RowMatch> matches;  ///< ascending rows
+  int64_t first_row = 0;          ///< position in the target of its first row
+  std::vector<RowMatch> matches;  ///< rows to replace, ascending
+  int64_t removed = 0;            ///< rows to remove, marked in Target::removed()
+  int64_t rows_left() const { return num_rows - removed; }
+  bool touched() const { return !matches.empty() || removed > 0; }
 };
 
 struct TargetFile {
@@ -30,18 +35,11 @@ struct TargetFile {
   int64_t num_rows = 0;
   std::vector<TargetRowGroup> row_groups;
   bool touched = false;
-};
-
-/// One bit a source row; set from several threads.
-class RowBitmap {
- public:
-  static arrow::Result<RowBitmap> Make(int64_t length, arrow::MemoryPool* pool);
-  void Set(int64_t i);
-  bool Get(int64_t i) const;
-  int64_t Count() const;
-
- private:
-  std::shared_ptr<arrow::Buffer> words_;
+  int64_t rows_left() const {
+    int64_t rows = num_rows;
+    for (const TargetRowGroup& group : row_groups) rows -= group.removed;
+    return rows;
+  }
 };
 
 class Target {
@@ -59,27 +57,35 @@ class Target {
   const std::vector<std::vector<std::shared_ptr<arrow::DataType>>>& key_types() const {
     return key_types_;
   }
+  /// Types of each order_by column over all files; empty lists where the target need not have it.
+  const std::vector<std::vector<std::shared_ptr<arrow::DataType>>>& order_types() const {
+    return order_types_;
+  }
   /// The file written last: its schema and codec are those of new files. Empty: no files.
   std::optional<size_t> newest_file() const { return newest_; }
 
-  /// Reads the key columns of every file and finds their source rows; `matched` gets a bit for
-  /// each. keep: remember which rows matched, for a rewrite.
-  arrow::Status Match(const KeySchema& schema, const KeyIndex& index, bool keep, int threads,
-                      RowBitmap* matched, RunContext* context);
+  /// Gives every row of the target a bit that says whether it is removed.
+  arrow::Status AllowRemovals(RunContext* context);
+  /// Rows to remove by position in the target; only after AllowRemovals.
+  RowBitmap& removed() { return removed_; }
+  const RowBitmap& removed() const { return removed_; }
+  /// Counts the removed rows of each row group, marks touched files and charges the matches.
+  /// Returns the rows removed.
+  arrow::Result<int64_t> SumUp(RunContext* context);
 
   std::string AbsolutePath(const TargetFile& file) const {
     return listing_.AbsolutePath(file.file.relative_path);
   }
 
  private:
-  arrow::Status MatchFile(const KeySchema& schema, const KeyIndex& index, bool keep,
-                          TargetFile* file, RowBitmap* matched, RunContext* context) const;
-
   DatasetListing listing_;
   std::vector<TargetFile> files_;
   int64_t num_rows_ = 0;
   std::vector<std::vector<std::shared_ptr<arrow::DataType>>> key_types_;
+  std::vector<std::vector<std::shared_ptr<arrow::DataType>>> order_types_;
   std::optional<size_t> newest_;
+  RowBitmap removed_;
+  bool removes_ = false;
   std::shared_ptr<Reservation> match_charge_;
 };
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import floodwall
+from floodwall.cli import deduplicate as deduplicate_command
 from floodwall.cli import merge as merge_command
 from floodwall.cli import recover as recover_command
 from floodwall.cli import status as status_command
@@ -31,6 +32,7 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     merge_command.add_parser(commands)
+    deduplicate_command.add_parser(commands)
     recover_command.add_parser(commands)
     status_command.add_parser(commands)
     return parser

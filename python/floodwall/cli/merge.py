@@ -25,7 +25,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("source", metavar="SOURCE", nargs="+", help="Parquet files to merge in")
     parser.add_argument("--on", required=True, metavar="COLUMN[,COLUMN]", help="key columns")
     parser.add_argument(
-        "--strategy", default="upsert", choices=["upsert", "insert", "update"],
+        "--strategy", default="upsert",
+        choices=["upsert", "insert", "update", "delete", "full_merge", "deduplicate"],
         help="default: %(default)s",
     )  # fmt: skip
     parser.add_argument(
@@ -35,6 +36,18 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--source-duplicates", default="last", choices=["last", "first", "error"],
         help="which of several source rows with one key counts (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--order-by", metavar="COLUMN[,COLUMN]",
+        help="columns that decide which duplicate source row counts, instead of its position",
+    )  # fmt: skip
+    parser.add_argument(
+        "--target-duplicates", default="all", choices=["all", "collapse", "error"],
+        help="several target rows with one source key (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--allow-delete-all", action="store_true",
+        help="let full_merge with a source without rows empty the target",
     )  # fmt: skip
     parser.add_argument(
         "--null-keys", default="match", choices=["match", "never"],
@@ -64,6 +77,9 @@ def run(args: argparse.Namespace) -> int:
         args.on.split(","),
         max_memory=args.max_memory,
         source_duplicates=args.source_duplicates,
+        order_by=args.order_by.split(",") if args.order_by else None,
+        target_duplicates=args.target_duplicates,
+        allow_delete_all=args.allow_delete_all,
         null_keys=args.null_keys,
         missing_columns=args.missing_columns,
         new_columns=args.new_columns,
@@ -71,19 +87,21 @@ def run(args: argparse.Namespace) -> int:
         threads=args.threads,
         progress=not args.no_progress,
     )
-    print(json.dumps(result.to_dict()) if args.json else _describe(result))
+    print(json.dumps(result.to_dict()) if args.json else describe(result))
     return 0
 
 
-def _describe(result: MergeResult) -> str:
+def describe(result: MergeResult) -> str:
+    """Return the result as lines for a person."""
     return "\n".join(
         [
             f"{result.strategy}: {result.inserted:,} inserted, {result.updated:,} matched "
             f"({result.unchanged:,} already identical), {result.duplicates_dropped:,} duplicate "
             "source rows dropped",
-            f"rows: {result.target_count_before:,} before, {result.target_count_after:,} after",
+            f"rows: {result.target_count_before:,} before, {result.deleted:,} deleted, "
+            f"{result.target_count_after:,} after",
             f"files: {len(result.rewritten_files)} rewritten, {len(result.inserted_files)} new, "
-            f"{len(result.preserved_files)} untouched",
+            f"{len(result.deleted_files)} gone, {len(result.preserved_files)} untouched",
             f"bytes: {format_bytes(result.bytes_written)} written, of these "
             f"{format_bytes(result.bytes_copied)} copied, {format_bytes(result.bytes_encoded)} "
             "encoded",
