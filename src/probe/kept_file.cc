@@ -1,5 +1,6 @@
 #include "probe/kept_file.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -21,6 +22,7 @@ KeptFile::KeptFile(KeptFile&& other) noexcept
       id_(other.id_),
       epoch_(other.epoch_),
       open_error_(other.open_error_),
+      lines_(other.lines_),
       checked_ns_(other.checked_ns_) {}
 
 KeptFile::~KeptFile() { Close(); }
@@ -58,6 +60,7 @@ int KeptFile::Reopen(int64_t now_ns) {
 
 KeptFile::Text KeptFile::ReadOpen(std::span<char> buffer) {
   size_t length = 0;
+  const auto lines = [&] { return std::count(buffer.data(), buffer.data() + length, '\n'); };
   while (length < buffer.size()) {
     const ssize_t got = calls_->Pread(fd_, buffer.data() + length, buffer.size() - length,
                                       static_cast<off_t>(length));
@@ -65,10 +68,17 @@ KeptFile::Text KeptFile::ReadOpen(std::span<char> buffer) {
       if (errno == EINTR) continue;
       return {{}, errno == 0 ? EIO : errno};
     }
-    if (got == 0) break;
+    if (got == 0) {
+      lines_ = lines();
+      break;
+    }
     length += static_cast<size_t>(got);
-    // Asking such a file for its end would make the kernel write it all again.
-    if (content_ == Content::kOneText && buffer[length - 1] == '\n') break;
+    // Asking such a file for its end would make the kernel write it all again. A file of an
+    // emulation may come in pieces, each of which could end with a line.
+    if (content_ == Content::kOneText && lines_ > 0 && buffer[length - 1] == '\n' &&
+        lines() >= lines_) {
+      break;
+    }
   }
   std::string_view text(buffer.data(), length);
   if (length == buffer.size()) text = text.substr(0, text.rfind('\n') + 1);

@@ -11,6 +11,7 @@
 /// Threading: not safe, the owner locks. Errors: as errno in the result, never thrown.
 /// Units: bytes. Lifetime: owns the descriptor, unless it finds that it is not its own any more.
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -23,7 +24,7 @@ namespace floodwall {
 class KeptFile {
  public:
   enum class Content {
-    kOneText,  ///< the kernel writes it whole into one read, which is then not asked for its end
+    kOneText,  ///< always the same number of lines: known once, its end is not asked for any more
     kListing,  ///< many records: a read may end after any of them
   };
   KeptFile(KernelCalls* calls, std::string path, Content content = Content::kOneText)
@@ -54,6 +55,7 @@ class KeptFile {
   KernelCalls::FileId id_;
   uint64_t epoch_ = 0;
   int open_error_ = 0;
+  ptrdiff_t lines_ = 0;     ///< of the whole text, 0 until its end has been seen
   int64_t checked_ns_ = 0;  ///< when the descriptor was last opened, tried or compared
 };
 

@@ -32,7 +32,20 @@ TEST_F(KeptFileTest, OpensOnceAndReadsWhatIsThereNow) {
   directory_.Write("f", "second\n");
   EXPECT_EQ(Read(&file).text, "second\n");
   EXPECT_EQ(kernel_.opens, 1);
-  EXPECT_EQ(kernel_.preads, 2);
+  EXPECT_EQ(kernel_.preads, 3) << "the end is asked for once";
+}
+
+TEST_F(KeptFileTest, KnowsAPieceFromTheWhole) {
+  directory_.Write("f", "a 1\nb 2\nc 3\n");
+  KeptFile file(&kernel_, Path("f"));
+  kernel_.most_a_read = 4;  // every piece ends with a line
+  EXPECT_EQ(Read(&file).text, "a 1\nb 2\nc 3\n");
+  EXPECT_EQ(Read(&file).text, "a 1\nb 2\nc 3\n");
+  EXPECT_EQ(kernel_.preads, 4 + 3);
+  directory_.Write("f", "a 1\n");  // another kernel after a migration
+  EXPECT_EQ(Read(&file).text, "a 1\n");
+  EXPECT_EQ(Read(&file).text, "a 1\n");
+  EXPECT_EQ(kernel_.preads, 4 + 3 + 2 + 1);
 }
 
 TEST_F(KeptFileTest, SurvivesInterruptsAndShortReads) {

@@ -13,6 +13,9 @@ namespace {
 // memory.stat has 1.5 to 3 KB today; kernels grow it at the end.
 using StatBuffer = std::array<char, 8192>;
 
+// The v1 sentinel is near 2^63; this counts where the machine's total is not known.
+constexpr int64_t kNoMachineHas = int64_t{1} << 60;
+
 bool IsGone(int error) { return error == ENOENT || error == ENODEV || error == ENOTDIR; }
 
 int64_t Known(int64_t value) { return std::max<int64_t>(value, 0); }
@@ -33,9 +36,10 @@ class LevelV1 final : public CgroupLevel {
     *gone = limit_.was_read && IsGone(limit.error);
     if (!hidden_ancestors_) return limit;
     StatBuffer buffer;
-    int64_t hierarchical = -1;
+    int64_t hierarchical = last_hierarchical_;  // binds while memory.stat cannot be read
     FindNumbers(stat_.file.Read(buffer).text, {{"hierarchical_memory_limit", &hierarchical}});
-    if (hierarchical >= 0 && hierarchical < host_total &&
+    last_hierarchical_ = hierarchical;
+    if (hierarchical >= 0 && hierarchical <= host_total && hierarchical < kNoMachineHas &&
         (!limit.known() || hierarchical < limit.value)) {
       limit = {hierarchical, 0, stat_.source};
     }
@@ -60,8 +64,9 @@ class LevelV1 final : public CgroupLevel {
                             {"total_unevictable", &unevictable}});
     if (active_anon < 0 && inactive_anon < 0) return {-1, EPROTO, stat_.source};
     const Reading kernel = kernel_.ReadNumber();
+    if (kernel.known()) last_kernel_ = kernel.value;
     int64_t used = SaturatingAdd(Known(active_anon), Known(inactive_anon));
-    used = SaturatingAdd(used, SaturatingAdd(unevictable, Known(kernel.value)));
+    used = SaturatingAdd(used, SaturatingAdd(unevictable, last_kernel_));
     if (charged.known()) {
       used = std::max(used, charged.value - SaturatingAdd(active_file, inactive_file));
       used = std::min(used, charged.value);
@@ -80,6 +85,8 @@ class LevelV1 final : public CgroupLevel {
  private:
   CgroupFile limit_, usage_, kernel_, stat_, oom_;
   bool hidden_ancestors_;
+  int64_t last_hierarchical_ = -1;
+  int64_t last_kernel_ = 0;
 };
 
 class LevelV2 final : public CgroupLevel {
@@ -156,7 +163,7 @@ Reading CgroupFile::ReadLimit(int64_t most) {
   if (read.error != 0) return {-1, read.error, source};
   was_read = true;
   const auto number = ParseNumber(read.text);
-  if (!number || (most > 0 && *number >= most)) return {-1, 0, source};
+  if (!number || *number > most || *number >= kNoMachineHas) return {-1, 0, source};
   return {*number, 0, source};
 }
 

@@ -23,9 +23,10 @@ class CgroupLevel {
  public:
   virtual ~CgroupLevel() = default;
 
-  /// The hard limit; absent without error when there is none. Values of `host_total` and more are
-  /// none (the v1 sentinel is one of them). `*gone` is set when the file could be read before and
-  /// does not exist any more: the cgroup was removed.
+  /// The hard limit; absent without error when there is none. Values above `host_total` are none
+  /// (the v1 sentinel is one of them); just as much is one: LXCFS shows the limit as the total.
+  /// `*gone` is set when the file could be read before and does not exist any more: the cgroup was
+  /// removed, or its parent does not control memory any more.
   virtual Reading ReadLimit(int64_t host_total, bool* gone) = 0;
   /// memory.high, where passing it throttles.
   virtual Reading ReadSoftLimit(int64_t host_total) = 0;
@@ -48,7 +49,7 @@ struct CgroupFile {
   CgroupFile(KernelCalls* calls, const std::string& root, const std::string& path);
   /// A file that holds one number.
   Reading ReadNumber();
-  /// A limit: "max", an empty file, and values of `most` and above are none.
+  /// A limit: "max", an empty file, and values above `most` are none.
   Reading ReadLimit(int64_t most);
 
   KeptFile file;

@@ -6,6 +6,9 @@
 /// Every refresh reads every ancestor's limit. The process's own cgroup is looked up again once a
 /// second, and at once when its directory has gone.
 ///
+/// A level whose limit or use cannot be read counts with the last values that could: a failed
+/// read must not make memory look free. Its reading then carries the errno beside the value.
+///
 /// Threading: not safe, the owner locks. Errors: in the Readings. Units: bytes.
 /// Lifetime: owns descriptors of the limits, and of the other files where a limit is set.
 
@@ -29,7 +32,7 @@ class CgroupTree {
     Reading limit;      ///< the least hard limit of all levels
     Reading used;       ///< at that level
     Reading available;  ///< the least (limit - used) of all levels
-    bool exact = true;  ///< false when memory.stat was not read, see Read()
+    bool exact = true;  ///< false when `available` is a lower bound, see Read()
   };
   /// Charged memory that clears `enough` at a level makes its memory.stat unnecessary: the real
   /// headroom is greater still. Pass INT64_MAX for exact figures.
@@ -43,7 +46,22 @@ class CgroupTree {
  private:
   void Follow();
   void Discover(std::string_view cgroup);
-  void ReadLevel(CgroupLevel* level, int64_t host_total, int64_t enough, Headroom* out, bool* gone);
+
+  struct Level {
+    std::string directory;
+    std::unique_ptr<CgroupLevel> files;
+    Reading last_limit;  ///< known when the last successful read found a limit
+    Reading last_used;
+  };
+  /// The least headroom, of levels read exactly and of those whose charge alone left enough.
+  struct Least {
+    Reading exact;
+    Reading bound;
+  };
+  Reading LimitOf(Level* level, int64_t host_total, bool* gone);
+  void ReadLevel(Level* level, int64_t host_total, int64_t enough, Headroom* out, Least* least,
+                 bool* gone);
+  bool Exists(const std::string& directory);
 
   KernelCalls* calls_;
   std::string root_;
@@ -51,10 +69,11 @@ class CgroupTree {
   KeptFile host_pressure_;
   std::string cgroup_text_;
   int64_t followed_ns_ = 0;
+  int64_t searched_ns_ = 0;
   bool discovered_ = false;
   int error_ = 0;
   CgroupLocation location_;
-  std::vector<std::unique_ptr<CgroupLevel>> levels_;  ///< leaf first
+  std::vector<Level> levels_;  ///< leaf first
   std::unique_ptr<CgroupFile> pressure_;
 };
 

@@ -33,7 +33,7 @@ class LinuxProbe final : public MemoryProbe {
 
   Reading ReadAvailable(int64_t enough_bytes, bool* exact) override {
     const std::lock_guard guard(ForkSafeMutex());
-    const HostMemory::Readings host = host_.Read(false);
+    const HostMemory::Readings host = ReadHost(false);
     // Headroom beyond the host's own changes nothing, so that much is enough in any case.
     const int64_t enough =
         host.available.known() ? std::min(enough_bytes, host.available.value) : enough_bytes;
@@ -47,9 +47,9 @@ class LinuxProbe final : public MemoryProbe {
     const std::lock_guard guard(ForkSafeMutex());
     MemoryReadings out;
     self_.ReadAll(&out);
-    const HostMemory::Readings host = host_.Read(true);
+    const HostMemory::Readings host = ReadHost(true);
     out.host_total = host.total;
-    out.host_available = host.available;
+    out.host_available = host_now_;
     out.swap_free = host.swap_free;
     const CgroupTree::Headroom cgroup = Limits(host, kExact);
     out.available = Least(host.available, cgroup.available);
@@ -69,6 +69,22 @@ class LinuxProbe final : public MemoryProbe {
  private:
   static int64_t Total(const HostMemory::Readings& host) {
     return host.total.known() ? host.total.value : kExact;
+  }
+
+  /// The host's figures; where they cannot be read now, the last ones count against the limits:
+  /// a failed read must not make memory look free. host_now_ is what was read just now.
+  HostMemory::Readings ReadHost(bool all) {
+    HostMemory::Readings host = host_.Read(all);
+    host_now_ = host.available;
+    for (const auto& [now, last] :
+         {std::pair{&host.total, &last_total_}, std::pair{&host.available, &last_available_}}) {
+      if (now->known()) {
+        *last = *now;
+      } else if (last->known()) {
+        *now = {last->value, now->error, last->source};
+      }
+    }
+    return host;
   }
 
   static Reading Least(const Reading& host, const Reading& cgroup) {
@@ -96,12 +112,17 @@ class LinuxProbe final : public MemoryProbe {
       const char* text = calls_->Environment(name);
       const auto mib = ParseNumber(text == nullptr ? "" : text);
       if (!mib || *mib == 0 || *mib > (host_total >> 20)) continue;
-      const Reading rss = self_.ReadResident();
+      Reading rss = self_.ReadResident();
+      if (rss.known()) {
+        last_rss_ = rss.value;
+      } else {
+        rss.value = last_rss_;
+      }
       out->limit = {*mib << 20, 0, source};
       // Only this process can be seen; the platform runs little beside it.
       out->used = rss;
       if (rss.known()) {
-        out->available = {std::max<int64_t>(0, out->limit.value - rss.value), 0, source};
+        out->available = {std::max<int64_t>(0, out->limit.value - rss.value), rss.error, source};
       }
       return;
     }
@@ -110,6 +131,8 @@ class LinuxProbe final : public MemoryProbe {
   KernelCalls* calls_;
   mutable SelfStatus self_;
   mutable HostMemory host_;
+  Reading host_now_, last_total_, last_available_;
+  int64_t last_rss_ = -1;
   CgroupTree cgroups_;
 };
 
