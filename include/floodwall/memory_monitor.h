@@ -25,6 +25,8 @@
 
 namespace floodwall {
 
+class SystemCache;
+
 struct MemoryMonitorOptions {
   int64_t max_arrow_bytes = int64_t{2048} << 20;     ///< 0: nothing may be allocated
   int64_t max_process_bytes = 0;                     ///< resident set; 0: not judged
@@ -62,10 +64,15 @@ class FLOODWALL_EXPORT MemoryMonitor {
   MemoryPressureLevel CheckPressure();
   /// The figures, at most cache_seconds old.
   MemoryStatus Status();
+  /// The figures read now, which the cached calls use from then on. What cannot be read has its
+  /// last known value: these are figures to judge, not to show.
+  MemoryStatus Sample();
   /// Everything, fresh.
   MemorySnapshot Snapshot() const;
   /// The level with the reason, from fresh figures.
   MemoryVerdict Verdict() const;
+  /// The same for figures that were read before.
+  MemoryVerdict Explain(const MemoryStatus& status) const;
   /// "PyArrow: 512.0/1024 MB | Process RSS: 2048.0 MB | System Available: 1024.0 MB (min: 512 MB)"
   std::string DetailedStatus();
 
@@ -85,7 +92,7 @@ class FLOODWALL_EXPORT MemoryMonitor {
   const std::shared_ptr<MemoryProbe>& probe() const { return probe_; }
 
  private:
-  class Cache;
+  MemoryVerdict Explain(int64_t arrow_bytes, const MemoryReadings& read) const;
   explicit MemoryMonitor(const MemoryMonitorOptions& options);
 
   arrow::MemoryPool* (*const pool_)();
@@ -93,7 +100,7 @@ class FLOODWALL_EXPORT MemoryMonitor {
   std::atomic<double> max_arrow_;
   std::atomic<double> max_process_;
   std::atomic<double> min_available_;
-  const std::unique_ptr<Cache> cache_;
+  const std::unique_ptr<SystemCache> cache_;
 };
 
 }  // namespace floodwall

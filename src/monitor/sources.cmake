@@ -1,3 +1,4 @@
 floodwall_module(monitor
-  SOURCES memory_monitor.cc memory_snapshot.cc performance_monitor.cc read_cache.cc
+  SOURCES memory_monitor.cc memory_snapshot.cc memory_verdict.cc performance_monitor.cc
+          read_cache.cc system_cache.cc
   LINKS floodwall_probe)

@@ -5,8 +5,11 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <string>
 #include <thread>
 #include <vector>
+
+#include "floodwall/log.h"
 
 namespace floodwall {
 namespace {
@@ -20,16 +23,17 @@ class SetProbe final : public MemoryProbe {
   std::atomic<int64_t> available = 10'000 * kMiB;
   std::atomic<int> reads = 0;
   int64_t asked_enough = -1;
+  std::string_view source = "set";
 
   bool has_sources() const override { return true; }
   Reading ReadResident() override {
     ++reads;
-    return {rss, rss < 0 ? EACCES : 0, "set"};
+    return {rss, rss < 0 ? EACCES : 0, source};
   }
   Reading ReadAvailable(int64_t enough, bool* exact) override {
     asked_enough = enough;
     *exact = enough > available;
-    return {available, available < 0 ? EACCES : 0, "set"};
+    return {available, available < 0 ? EACCES : 0, source};
   }
   MemoryReadings ReadAll() override {
     MemoryReadings out;
@@ -117,6 +121,42 @@ TEST_F(MemoryMonitorTest, AFailedReadNeverLowersTheLevelAndShowsNothing) {
   EXPECT_EQ(snapshot.errors.at("rss_bytes"), "set: Permission denied");
   probe_->rss = 10 * kMiB;
   EXPECT_EQ(monitor->CheckPressure(), MemoryPressureLevel::kNormal);
+}
+
+TEST_F(MemoryMonitorTest, AVerdictAndASampleJudgeTheLastKnownValuesToo) {
+  auto monitor = Make({.max_process_bytes = 99 * kMiB, .cache_seconds = 0});
+  EXPECT_EQ(monitor->Sample().rss_bytes, 100 * kMiB);
+  probe_->rss = -1;
+  probe_->available = -1;
+  EXPECT_EQ(monitor->Verdict().level, MemoryPressureLevel::kEmergency);
+  EXPECT_EQ(monitor->Verdict().constraint, "process");
+  const MemoryStatus sample = monitor->Sample();
+  EXPECT_EQ(sample.rss_bytes, 100 * kMiB);
+  EXPECT_EQ(sample.available_bytes, 10'000 * kMiB);
+  EXPECT_EQ(monitor->Judge(sample), MemoryPressureLevel::kEmergency);
+  EXPECT_EQ(monitor->Explain(sample).sentence,
+            "The process's resident set is 100.0 MB of 99 MB (101 %).");
+}
+
+TEST_F(MemoryMonitorTest, ASampleIsWhatCachedCallsUse) {
+  auto monitor = Make({.max_process_bytes = 120 * kMiB, .cache_seconds = 3600});
+  EXPECT_EQ(monitor->CheckPressure(), MemoryPressureLevel::kWarning);
+  probe_->rss = 121 * kMiB;
+  EXPECT_EQ(monitor->CheckPressure(), MemoryPressureLevel::kWarning);
+  monitor->Sample();
+  EXPECT_EQ(monitor->CheckPressure(), MemoryPressureLevel::kEmergency);
+}
+
+TEST_F(MemoryMonitorTest, LogsAKindOfFailureOnce) {
+  auto monitor = Make({.cache_seconds = 0});
+  std::vector<std::string> lines;
+  SetLogSink([&](std::string_view line) { lines.emplace_back(line); });
+  probe_->source = "/test/logged";
+  probe_->rss = -1;
+  for (int i = 0; i < 5; ++i) monitor->CheckPressure();
+  SetLogSink(nullptr);
+  EXPECT_EQ(lines, std::vector<std::string>{"/test/logged: Permission denied; the last known "
+                                            "memory figure is judged"});
 }
 
 TEST_F(MemoryMonitorTest, PrintsTheStatus) {

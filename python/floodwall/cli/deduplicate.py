@@ -24,7 +24,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--max-memory", default="auto", metavar="SIZE",
         help="such as 128MiB, or 40%% of what is available (default: half of it)",
-    )
+    )  # fmt: skip
     parser.add_argument(
         "--null-keys", default="match", choices=["match", "never"],
         help="whether a null key equals a null key (default: %(default)s)",
