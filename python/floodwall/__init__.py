@@ -73,9 +73,9 @@ __all__ = [
     "Verdict",
     "__version__",
     "bytes_to_mb",
+    "deduplicate",
     "max_pressure",
     "mb_to_bytes",
-    "deduplicate",
     "merge",
     "recover",
 ]
