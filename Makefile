@@ -70,8 +70,9 @@ format: $(VENV)/group-lint ## format C++ and Python
 	$(VENV)/bin/ruff check --fix -q .
 	git ls-files '*.cc' '*.h' | xargs $(VENV)/bin/clang-format -i
 
-bench: $(VENV)/installed $(VENV)/group-bench ## time the merge against its peers
+bench: $(VENV)/installed $(VENV)/group-bench ## time the merge against its peers; compare monitors with the truth
 	$(PY) benchmarks/merge.py
+	$(PY) benchmarks/available.py
 
 clean: ## remove what make made
 	rm -rf build $(VENV) .demo
