@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <utility>
+#include <vector>
 
 #include "base/coarse_clock.h"
 #include "base/fork_epoch.h"
@@ -102,6 +103,20 @@ KeptFile::Text KeptFile::Read(std::span<char> buffer) {
   // A process or cgroup that is gone, a closed descriptor, or another file under its number.
   if (Reopen(now) != 0) return {{}, open_error_};
   return ReadOpen(buffer);
+}
+
+std::string ReadWholeFile(KernelCalls* calls, const std::string& path, int* error) {
+  KeptFile file(calls, path, KeptFile::Content::kListing);
+  std::vector<char> buffer;
+  for (size_t size = size_t{64} << 10;; size *= 4) {
+    buffer.resize(size);
+    const KeptFile::Text read = file.Read(buffer);
+    *error = read.error;
+    // A text that filled the buffer was cut after a line, so nearly full means perhaps cut.
+    if (read.error != 0 || read.text.size() + 4096 < size || size > (size_t{64} << 20)) {
+      return std::string(read.text);
+    }
+  }
 }
 
 }  // namespace floodwall

@@ -59,4 +59,8 @@ class KeptFile {
   int64_t checked_ns_ = 0;  ///< when the descriptor was last opened, tried or compared
 };
 
+/// The whole text of a file that may be far larger than a buffer on the stack, such as mountinfo
+/// of a host with many containers; empty with `*error` set when it cannot be read.
+std::string ReadWholeFile(KernelCalls* calls, const std::string& path, int* error);
+
 }  // namespace floodwall

@@ -14,21 +14,6 @@ constexpr int64_t kFollowEveryNs = 1'000'000'000;
 constexpr int64_t kSearchEveryNs = 60 * kFollowEveryNs;
 constexpr std::string_view kHostPressure = "/proc/pressure/memory";
 
-/// mountinfo of a host with many containers is far larger than a buffer on the stack.
-std::string ReadWhole(KernelCalls* calls, const std::string& path, int* error) {
-  KeptFile file(calls, path, KeptFile::Content::kListing);
-  std::vector<char> buffer;
-  for (size_t size = size_t{64} << 10;; size *= 4) {
-    buffer.resize(size);
-    const KeptFile::Text read = file.Read(buffer);
-    *error = read.error;
-    // A text that filled the buffer was cut after a line, so nearly full means perhaps cut.
-    if (read.error != 0 || read.text.size() + 4096 < size || size > (size_t{64} << 20)) {
-      return std::string(read.text);
-    }
-  }
-}
-
 }  // namespace
 
 CgroupTree::CgroupTree(KernelCalls* calls, std::string root)
@@ -60,7 +45,7 @@ void CgroupTree::Follow() {
 
 void CgroupTree::Discover(std::string_view cgroup) {
   int mount_error = 0;
-  const std::string mountinfo = ReadWhole(calls_, root_ + "/proc/self/mountinfo", &mount_error);
+  const std::string mountinfo = ReadWholeFile(calls_, root_ + "/proc/self/mountinfo", &mount_error);
   discovered_ = true;
   error_ = mount_error;
   if (mount_error != 0 && !levels_.empty()) return;
