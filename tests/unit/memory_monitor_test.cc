@@ -10,39 +10,14 @@
 #include <vector>
 
 #include "floodwall/log.h"
+#include "support/set_probe.h"
 
 namespace floodwall {
 namespace {
 
 constexpr int64_t kMiB = int64_t{1} << 20;
 
-/// A probe that says what a test sets.
-class SetProbe final : public MemoryProbe {
- public:
-  std::atomic<int64_t> rss = 100 * kMiB;
-  std::atomic<int64_t> available = 10'000 * kMiB;
-  std::atomic<int> reads = 0;
-  int64_t asked_enough = -1;
-  std::string_view source = "set";
-
-  bool has_sources() const override { return true; }
-  Reading ReadResident() override {
-    ++reads;
-    return {rss, rss < 0 ? EACCES : 0, source};
-  }
-  Reading ReadAvailable(int64_t enough, bool* exact) override {
-    asked_enough = enough;
-    *exact = enough > available;
-    return {available, available < 0 ? EACCES : 0, source};
-  }
-  MemoryReadings ReadAll() override {
-    MemoryReadings out;
-    out.rss = ReadResident();
-    bool exact;
-    out.available = ReadAvailable(0, &exact);
-    return out;
-  }
-};
+using testing::SetProbe;
 
 class MemoryMonitorTest : public ::testing::Test {
  protected:
