@@ -107,12 +107,38 @@ def run_cli(arguments: list[str], limit_bytes: int) -> Outcome:
     The child imports everything first and waits; then its anonymous memory is the baseline.
     stderr is passed through (live progress), stdout is returned.
     """
+    return _run([sys.executable, "-c", _RUNNER], arguments, limit_bytes)
+
+
+def run_code(
+    imports: str,
+    work: str,
+    arguments: list[str],
+    limit_bytes: int,
+    python: str = sys.executable,
+) -> Outcome:
+    """
+    Run Python code in a child, ``limit_bytes`` above what ``imports`` took.
+
+    Both are statements; ``sys.argv[3:]`` holds the arguments.
+    """
+    code = f"import os, sys\n{imports}\n{_WAIT}\n{work}\n"
+    return _run([python, "-c", code], arguments, limit_bytes)
+
+
+_WAIT = """
+os.write(int(sys.argv[1]), b"r")
+os.read(int(sys.argv[2]), 1)
+"""
+
+
+def _run(command: list[str], arguments: list[str], limit_bytes: int) -> Outcome:
     ready_read, ready_write = os.pipe()
     go_read, go_write = os.pipe()
     group = _make_cgroup()
     try:
         child = subprocess.Popen(
-            [sys.executable, "-c", _RUNNER, str(ready_write), str(go_read), *arguments],
+            [*command, str(ready_write), str(go_read), *arguments],
             stdout=subprocess.PIPE, pass_fds=(ready_write, go_read),
         )  # fmt: skip
         os.close(ready_write)

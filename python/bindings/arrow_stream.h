@@ -11,10 +11,17 @@
 
 #include "arrow/record_batch.h"
 #include "arrow/result.h"
+#include "arrow/type_fwd.h"
 
 namespace floodwall::python {
 
 /// Takes the stream of an object with `__arrow_c_stream__`.
 arrow::Result<std::shared_ptr<arrow::RecordBatchReader>> ImportStream(nanobind::handle object);
+
+/// Takes the schema of an object with `__arrow_c_schema__`.
+arrow::Result<std::shared_ptr<arrow::Schema>> ImportSchemaOf(nanobind::handle object);
+
+/// A capsule of the name "arrow_array_stream" that owns the reader.
+nanobind::object ExportStream(std::shared_ptr<arrow::RecordBatchReader> reader);
 
 }  // namespace floodwall::python

@@ -6,6 +6,7 @@ namespace nb = nanobind;
 
 namespace floodwall::python {
 void BindPool(nb::module_& m);
+void BindChunkReader(nb::module_& m);
 void BindMonitor(nb::module_& m);
 void BindMerge(nb::module_& m);
 }  // namespace floodwall::python
@@ -16,6 +17,7 @@ NB_MODULE(_core, m) {
   // Classes live as long as the process: reports at exit would only name module globals.
   nb::set_leak_warnings(false);
   floodwall::python::BindPool(m);
+  floodwall::python::BindChunkReader(m);
   floodwall::python::BindMonitor(m);
   floodwall::python::BindMerge(m);
 }

@@ -7,6 +7,7 @@
 #include "errors.h"
 #include "floodwall/bytes.h"
 #include "floodwall/guarded_pool.h"
+#include "floodwall/trim.h"
 #include "pyarrow_bridge.h"
 
 namespace nb = nanobind;
@@ -18,6 +19,18 @@ void BindPool(nb::module_& m) {
       "parse_byte_size", [](const std::string& text) { return ValueOrThrow(ParseByteSize(text)); },
       nb::arg("text"), "Bytes in a size such as '256MiB'.");
   m.def("format_bytes", &FormatBytes, nb::arg("bytes"), "A size for people, such as '128.0 MiB'.");
+
+  m.def(
+      "trim",
+      [](bool force) {
+        TrimResult result;
+        {
+          nb::gil_scoped_release release;
+          result = Trim(force);
+        }
+        return nb::make_tuple(result.before_bytes, result.after_bytes, result.skipped);
+      },
+      nb::arg("force"), nb::sig("def trim(force: bool) -> tuple[int, int, bool]"));
 
   nb::class_<Budget>(m, "Budget")
       .def_static("make", &Budget::Make, nb::arg("name"), nb::arg("limit_bytes"),
@@ -38,9 +51,13 @@ void BindPool(nb::module_& m) {
   nb::class_<GuardedPool>(m, "GuardedPool")
       .def_static(
           "make",
-          [](std::shared_ptr<Budget> budget) { return GuardedPool::Make(std::move(budget)); },
-          nb::arg("budget"), nb::rv_policy::reference)
+          [](std::shared_ptr<Budget> budget, bool from_system) {
+            return GuardedPool::Make(std::move(budget), OnExceed::kDeny,
+                                     from_system ? arrow::system_memory_pool() : nullptr);
+          },
+          nb::arg("budget"), nb::arg("from_system") = false, nb::rv_policy::reference)
       .def("arrow_pool", [](GuardedPool& pool) { return BoxMemoryPool(&pool); })
+      .def("release_unused", &GuardedPool::ReleaseUnused, nb::call_guard<nb::gil_scoped_release>())
       .def_prop_ro("bytes_allocated", &GuardedPool::bytes_allocated)
       .def_prop_ro("max_memory", &GuardedPool::max_memory)
       .def_prop_ro("denied_count", &GuardedPool::denied_count);

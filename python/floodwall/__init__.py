@@ -14,6 +14,7 @@ if not pyarrow.__version__.startswith("26.0."):
     )
 
 from floodwall._core import version as _version
+from floodwall.chunks import process_in_chunks
 from floodwall.errors import (
     CancelledError,
     CommitError,
@@ -46,6 +47,7 @@ from floodwall.monitor import (
 )
 from floodwall.performance import PerformanceMonitor
 from floodwall.pool import Budget, GuardedPool
+from floodwall.reclaim import TrimResult, trim
 
 __version__: str = _version()
 
@@ -69,6 +71,7 @@ __all__ = [
     "RecoveryResult",
     "SchemaMismatchError",
     "SpillError",
+    "TrimResult",
     "UnsupportedFileError",
     "Verdict",
     "__version__",
@@ -77,5 +80,7 @@ __all__ = [
     "max_pressure",
     "mb_to_bytes",
     "merge",
+    "process_in_chunks",
     "recover",
+    "trim",
 ]

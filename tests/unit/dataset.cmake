@@ -1,3 +1,3 @@
 floodwall_test(test_dataset MODULE dataset
-  SOURCES unit/compact_thrift_test.cc unit/journal_test.cc unit/listing_test.cc
+  SOURCES unit/chunk_reader_test.cc unit/compact_thrift_test.cc unit/journal_test.cc unit/listing_test.cc
           unit/parquet_source_test.cc fault/commit_fault_test.cc)
