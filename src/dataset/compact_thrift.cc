@@ -1,172 +1,67 @@
 #include "dataset/compact_thrift.h"
 
 #include <algorithm>
-#include <cstring>
-
-#include "floodwall/error.h"
 
 namespace floodwall::thrift {
 namespace {
 
-constexpr int kMaxDepth = 32;
-
-arrow::Status Bad(const char* why) {
-  return MakeError(ErrorKind::kUnsupportedFile, std::string("malformed Thrift metadata: ") + why);
-}
-
-uint64_t ZigZag(int64_t v) {
-  return (static_cast<uint64_t>(v) << 1) ^ static_cast<uint64_t>(v >> 63);
-}
-int64_t UnZigZag(uint64_t v) { return static_cast<int64_t>(v >> 1) ^ -static_cast<int64_t>(v & 1); }
-
+/// Builds trees from a cursor; a failure shows in the cursor.
 class Reader {
  public:
-  explicit Reader(std::string_view data) : data_(data) {}
+  Reader(Cursor* cursor, int64_t* left) : cursor_(cursor), left_(left) {}
 
-  size_t position() const { return position_; }
-
-  arrow::Status Struct(Value* out, int depth) {
-    if (depth > kMaxDepth) return Bad("nested too deeply");
-    out->type = Type::kStruct;
-    int16_t id = 0;
-    while (true) {
-      ARROW_ASSIGN_OR_RAISE(const uint8_t head, Byte());
-      if (head == 0) return arrow::Status::OK();
-      const int delta = head >> 4;
-      if (delta == 0) {
-        ARROW_ASSIGN_OR_RAISE(const uint64_t raw, Varint());
-        id = static_cast<int16_t>(UnZigZag(raw));
-      } else {
-        id = static_cast<int16_t>(id + delta);
-      }
-      Field field;
-      field.id = id;
-      ARROW_ASSIGN_OR_RAISE(const Type type, ToType(head & 15));
-      // A boolean field's value is its type.
-      if (type == Type::kTrue || type == Type::kFalse) {
-        field.value.type = type;
-        field.value.integer = type == Type::kTrue ? 1 : 0;
-      } else {
-        ARROW_RETURN_NOT_OK(Read(type, &field.value, depth + 1));
-      }
-      out->fields.push_back(std::move(field));
-    }
-  }
-
- private:
-  static arrow::Result<Type> ToType(int raw) {
-    if (raw < 1 || raw > 13) return Bad("unknown type");
-    return static_cast<Type>(raw);
-  }
-
-  arrow::Result<uint8_t> Byte() {
-    if (position_ >= data_.size()) return Bad("ends early");
-    return static_cast<uint8_t>(data_[position_++]);
-  }
-
-  arrow::Result<uint64_t> Varint() {
-    uint64_t value = 0;
-    for (int shift = 0; shift < 70; shift += 7) {
-      ARROW_ASSIGN_OR_RAISE(const uint8_t byte, Byte());
-      if (shift == 63 && byte > 1) break;
-      value |= static_cast<uint64_t>(byte & 0x7f) << shift;
-      if ((byte & 0x80) == 0) return value;
-    }
-    return Bad("number too long");
-  }
-
-  arrow::Result<std::string> Bytes(uint64_t length) {
-    if (length > data_.size() - position_) return Bad("ends early");
-    std::string out(data_.substr(position_, static_cast<size_t>(length)));
-    position_ += static_cast<size_t>(length);
-    return out;
-  }
-
-  arrow::Status Read(Type type, Value* out, int depth) {
+  void Read(Type type, Value* out, int depth, bool in_container) {
+    if (depth > kMaxDepth) return cursor_->Fail("nested too deeply");
+    if (--*left_ < 0) return cursor_->Fail("too many values");
     out->type = type;
     switch (type) {
       case Type::kTrue:
-      case Type::kFalse: {
-        // Inside a container a boolean is a byte.
-        ARROW_ASSIGN_OR_RAISE(const uint8_t byte, Byte());
-        out->integer = byte;
-        return arrow::Status::OK();
-      }
-      case Type::kByte: {
-        ARROW_ASSIGN_OR_RAISE(const uint8_t byte, Byte());
-        out->integer = static_cast<int8_t>(byte);
-        return arrow::Status::OK();
-      }
+      case Type::kFalse:
+        // The byte itself, because writers differ in the one for false.
+        out->integer = in_container ? cursor_->Integer(Type::kByte) : (type == Type::kTrue ? 1 : 0);
+        return;
+      case Type::kByte:
       case Type::kI16:
       case Type::kI32:
-      case Type::kI64: {
-        ARROW_ASSIGN_OR_RAISE(const uint64_t raw, Varint());
-        out->integer = UnZigZag(raw);
-        return arrow::Status::OK();
-      }
-      case Type::kDouble: {
-        ARROW_ASSIGN_OR_RAISE(const std::string raw, Bytes(8));
-        std::memcpy(&out->real, raw.data(), 8);
-        return arrow::Status::OK();
-      }
-      case Type::kBinary: {
-        ARROW_ASSIGN_OR_RAISE(const uint64_t length, Varint());
-        ARROW_ASSIGN_OR_RAISE(out->bytes, Bytes(length));
-        return arrow::Status::OK();
-      }
-      case Type::kUuid: {
-        ARROW_ASSIGN_OR_RAISE(out->bytes, Bytes(16));
-        return arrow::Status::OK();
-      }
+      case Type::kI64: out->integer = cursor_->Integer(type); return;
+      case Type::kDouble: out->real_bits = cursor_->Fixed64(); return;
+      case Type::kBinary: out->bytes = cursor_->Bytes(cursor_->BinaryLength()); return;
+      case Type::kUuid: out->bytes = cursor_->Bytes(16); return;
       case Type::kList:
-      case Type::kSet: {
-        ARROW_ASSIGN_OR_RAISE(const uint8_t head, Byte());
-        uint64_t count = head >> 4;
-        if (count == 15) {
-          ARROW_ASSIGN_OR_RAISE(count, Varint());
+      case Type::kSet: return Elements(cursor_->List(), out, depth);
+      case Type::kMap: return Elements(cursor_->Map(), out, depth);
+      case Type::kStruct: {
+        StructScope scope;
+        FieldHeader header;
+        while (cursor_->Next(&scope, &header)) {
+          out->fields.emplace_back();
+          out->fields.back().id = header.id;
+          Read(header.type, &out->fields.back().value, depth + 1, false);
         }
-        ARROW_ASSIGN_OR_RAISE(out->element_type, ToType(head & 15));
-        return Elements(out, count, depth);
+        return;
       }
-      case Type::kMap: {
-        ARROW_ASSIGN_OR_RAISE(const uint64_t count, Varint());
-        if (count == 0) return arrow::Status::OK();
-        ARROW_ASSIGN_OR_RAISE(const uint8_t types, Byte());
-        ARROW_ASSIGN_OR_RAISE(out->key_type, ToType(types >> 4));
-        ARROW_ASSIGN_OR_RAISE(out->element_type, ToType(types & 15));
-        if (count > data_.size()) return Bad("container too large");
-        return Elements(out, 2 * count, depth);
-      }
-      case Type::kStruct: return Struct(out, depth);
       case Type::kStop: break;
     }
-    return Bad("unknown type");
+    cursor_->Fail("unknown type");
   }
 
-  arrow::Status Elements(Value* out, uint64_t count, int depth) {
-    if (depth > kMaxDepth) return Bad("nested too deeply");
-    // Each element takes a byte at least: a count beyond the rest is a lie, found before
-    // memory is taken for it. Elements are read one by one, never resized for ahead.
-    if (count > data_.size() - position_) return Bad("container too large");
-    for (uint64_t i = 0; i < count; ++i) {
-      const Type type = out->type == Type::kMap && i % 2 == 0 ? out->key_type : out->element_type;
+ private:
+  void Elements(const ContainerHeader& header, Value* out, int depth) {
+    out->element_type = header.element;
+    out->key_type = header.key;
+    const bool map = out->type == Type::kMap;
+    // Never resized for ahead: the count may lie.
+    for (uint64_t i = 0; i < (map ? 2 : 1) * header.count && cursor_->ok(); ++i) {
       out->elements.emplace_back();
-      ARROW_RETURN_NOT_OK(Read(type, &out->elements.back(), depth + 1));
+      Read(map && i % 2 == 0 ? header.key : header.element, &out->elements.back(), depth + 1, true);
     }
-    return arrow::Status::OK();
   }
 
-  std::string_view data_;
-  size_t position_ = 0;
+  Cursor* cursor_;
+  int64_t* left_;
 };
 
-void AppendVarint(uint64_t value, std::string* out) {
-  while (value >= 0x80) {
-    out->push_back(static_cast<char>(value | 0x80));
-    value >>= 7;
-  }
-  out->push_back(static_cast<char>(value));
-}
+}  // namespace
 
 void AppendValue(const Value& value, std::string* out) {
   switch (value.type) {
@@ -175,22 +70,20 @@ void AppendValue(const Value& value, std::string* out) {
     case Type::kByte: out->push_back(static_cast<char>(value.integer)); return;
     case Type::kI16:
     case Type::kI32:
-    case Type::kI64: AppendVarint(ZigZag(value.integer), out); return;
-    case Type::kDouble: out->append(reinterpret_cast<const char*>(&value.real), 8); return;
+    case Type::kI64: AppendZigZag(value.integer, out); return;
+    case Type::kDouble:
+      for (int i = 0; i < 64; i += 8) out->push_back(static_cast<char>(value.real_bits >> i));
+      return;
     case Type::kBinary:
       AppendVarint(value.bytes.size(), out);
       out->append(value.bytes);
       return;
     case Type::kUuid: out->append(value.bytes); return;
     case Type::kList:
-    case Type::kSet: {
-      const size_t count = value.elements.size();
-      const auto type = static_cast<size_t>(value.element_type);
-      out->push_back(static_cast<char>((std::min<size_t>(count, 15) << 4) | type));
-      if (count >= 15) AppendVarint(count, out);
+    case Type::kSet:
+      AppendListHeader(value.element_type, value.elements.size(), out);
       for (const Value& element : value.elements) AppendValue(element, out);
       return;
-    }
     case Type::kMap:
       AppendVarint(value.elements.size() / 2, out);
       if (value.elements.empty()) return;
@@ -202,8 +95,6 @@ void AppendValue(const Value& value, std::string* out) {
     case Type::kStop: return;
   }
 }
-
-}  // namespace
 
 const Value* Value::Find(int16_t id) const {
   for (const Field& field : fields) {
@@ -218,7 +109,8 @@ Value* Value::Find(int16_t id) {
 
 int64_t Value::GetInt(int16_t id, int64_t otherwise) const {
   const Value* value = Find(id);
-  return value == nullptr ? otherwise : value->integer;
+  if (value == nullptr || value->type < Type::kByte || value->type > Type::kI64) return otherwise;
+  return value->integer;
 }
 
 void Value::Set(int16_t id, Value value) {
@@ -236,31 +128,29 @@ void Value::Erase(int16_t id) {
   std::erase_if(fields, [&](const Field& field) { return field.id == id; });
 }
 
-arrow::Result<Value> ParseStruct(std::string_view data, size_t* consumed) {
-  Reader reader(data);
+Value ReadValue(Cursor* cursor, Type type, int64_t* max_values) {
   Value value;
-  ARROW_RETURN_NOT_OK(reader.Struct(&value, 0));
-  if (consumed != nullptr) *consumed = reader.position();
+  Reader(cursor, max_values).Read(type, &value, 0, false);
+  return value;
+}
+
+arrow::Result<Value> ParseStruct(std::string_view data, size_t* consumed, int64_t max_values) {
+  Cursor cursor(data);
+  Value value = ReadValue(&cursor, Type::kStruct, &max_values);
+  ARROW_RETURN_NOT_OK(cursor.status());
+  if (consumed != nullptr) *consumed = static_cast<size_t>(cursor.position());
   return value;
 }
 
 void AppendStruct(const Value& value, std::string* out) {
-  int16_t last = 0;
+  StructWriter writer(out);
   for (const Field& field : value.fields) {
-    const int delta = field.id - last;
-    const auto type = static_cast<int>(field.value.type);
-    if (delta > 0 && delta <= 15) {
-      out->push_back(static_cast<char>((delta << 4) | type));
-    } else {
-      out->push_back(static_cast<char>(type));
-      AppendVarint(ZigZag(field.id), out);
-    }
-    last = field.id;
+    writer.Begin(field.id, field.value.type);
     if (field.value.type != Type::kTrue && field.value.type != Type::kFalse) {
       AppendValue(field.value, out);
     }
   }
-  out->push_back('\0');
+  writer.Stop();
 }
 
 Value Int(Type type, int64_t value) {

@@ -1,15 +1,16 @@
 #pragma once
 
-/// Thrift's compact protocol as a tree, so that a Parquet footer can be changed in a few
-/// places and written back with everything else, known to us or not, as it was.
+/// One small struct of Thrift's compact protocol as a tree, such as a column chunk's metadata or
+/// a page header, so that it can be changed in a few places and written back with everything
+/// else, known to us or not, as it was. Whole footers are walked with a Cursor instead: a tree
+/// takes tens of times their bytes.
 ///
-/// Source: Apache Thrift `doc/specs/thrift-compact-protocol.md`; Parquet's use of it:
-/// parquet-format `parquet.thrift`. A tree that was not changed is written back
-/// byte for byte as all known writers wrote it (minimal varints).
+/// A tree that was not changed is written back byte for byte as all known writers wrote it
+/// (minimal varints).
 ///
-/// Threading: values. Errors: Status::Invalid on any malformed, truncated or hostile input
-/// (depth, container sizes and total values are limited); never crashes, never reads past
-/// the end. Units: bytes.
+/// Threading: values. Errors: kUnsupportedFile on any malformed, truncated or hostile input
+/// (depth, container sizes, repeated fields and total values are limited); never crashes, never
+/// reads past the end. Units: bytes.
 
 #include <cstdint>
 #include <string>
@@ -17,25 +18,9 @@
 #include <vector>
 
 #include "arrow/result.h"
+#include "dataset/thrift_cursor.h"
 
 namespace floodwall::thrift {
-
-enum class Type : uint8_t {
-  kStop = 0,
-  kTrue = 1,
-  kFalse = 2,
-  kByte = 3,
-  kI16 = 4,
-  kI32 = 5,
-  kI64 = 6,
-  kDouble = 7,
-  kBinary = 8,
-  kList = 9,
-  kSet = 10,
-  kMap = 11,
-  kStruct = 12,
-  kUuid = 13,
-};
 
 struct Value;
 
@@ -44,9 +29,10 @@ struct Field;  // id and Value; declared complete below
 /// One value. Which members count depends on `type`.
 struct Value {
   Type type = Type::kStop;
-  int64_t integer = 0;              ///< kByte kI16 kI32 kI64; 1 or 0 for kTrue kFalse
-  double real = 0;                  ///< kDouble
-  std::string bytes;                ///< kBinary, kUuid
+  int64_t integer = 0;     ///< kByte kI16 kI32 kI64; for kTrue kFalse 1 or 0, in containers
+                           ///< the byte (1 is true)
+  uint64_t real_bits = 0;  ///< kDouble, as its bits
+  std::string bytes;       ///< kBinary, kUuid
   Type element_type = Type::kStop;  ///< kList kSet; a map's value type
   Type key_type = Type::kStop;      ///< kMap
   std::vector<Value> elements;      ///< kList kSet; kMap: key, value, key, value ...
@@ -55,6 +41,7 @@ struct Value {
   // Struct access by field id.
   const Value* Find(int16_t id) const;
   Value* Find(int16_t id);
+  /// `otherwise` also for a field that is no integer.
   int64_t GetInt(int16_t id, int64_t otherwise) const;
   /// Sets or inserts in ascending place. Booleans become kTrue or kFalse.
   void Set(int16_t id, Value value);
@@ -67,8 +54,17 @@ struct Field {
   Value value;
 };
 
-/// Reads one struct from the start of `data`; `*consumed` gets its length.
-arrow::Result<Value> ParseStruct(std::string_view data, size_t* consumed);
+/// Values a tree may have unless its reader asks for more: 8 MB of memory at most.
+inline constexpr int64_t kMaxValues = 1 << 16;
+
+/// Reads one struct from the start of `data`; `*consumed` gets its length. More values than
+/// `max_values` are refused.
+arrow::Result<Value> ParseStruct(std::string_view data, size_t* consumed,
+                                 int64_t max_values = kMaxValues);
+/// Reads one value at the cursor. `*max_values` falls by the values read.
+Value ReadValue(Cursor* cursor, Type type, int64_t* max_values);
+/// Appends a value without its field's head.
+void AppendValue(const Value& value, std::string* out);
 /// Appends the struct to `out`.
 void AppendStruct(const Value& value, std::string* out);
 

@@ -1,6 +1,8 @@
 #include "dataset/parquet_assembler.h"
 
 #include <algorithm>
+#include <limits>
+#include <new>
 #include <utility>
 
 #include "dataset/parquet_thrift.h"
@@ -9,34 +11,10 @@
 namespace floodwall {
 namespace {
 
-namespace field = parquet_field;
-using thrift::Type;
-using thrift::Value;
-
 constexpr char kMagic[] = "PAR1";
 
-/// Adds `shift` to an offset that is present and real (0 stands for "none" in some files).
-void Shift(Value* value, int16_t id, int64_t shift) {
-  Value* offset = value->Find(id);
-  if (offset != nullptr && offset->integer > 0) offset->integer += shift;
-}
-
-arrow::Status ShiftOffsetIndex(int64_t shift, std::string* bytes) {
-  ARROW_ASSIGN_OR_RAISE(Value index, thrift::ParseStruct(*bytes, nullptr));
-  Value* locations = index.Find(field::offset_index::kPageLocations);
-  if (locations == nullptr) {
-    return MakeError(ErrorKind::kUnsupportedFile, "an offset index has no page locations");
-  }
-  for (Value& location : locations->elements)
-    Shift(&location, field::page_location::kOffset, shift);
-  bytes->clear();
-  thrift::AppendStruct(index, bytes);
-  return arrow::Status::OK();
-}
-
-Value* ChunkOf(Value* group, int column) {
-  return &group->Find(field::row_group::kColumns)->elements[static_cast<size_t>(column)];
-}
+/// Rough size of a deque's share beside the chunks of a row group.
+constexpr int64_t kRowGroupOverhead = 128;
 
 }  // namespace
 
@@ -44,195 +22,182 @@ arrow::Result<std::unique_ptr<ParquetAssembler>> ParquetAssembler::Make(
     std::unique_ptr<StagedFile> output, std::shared_ptr<ParquetSource> base, GuardedPool* pool) {
   auto out = std::unique_ptr<ParquetAssembler>(new ParquetAssembler());
   out->staged_path_ = output->path();
+  // A row group's part of the footer is read, and written a little longer, while the base's
+  // header is at hand.
+  int64_t widest = 0;
+  for (int g = 0; g < base->num_row_groups(); ++g) {
+    widest = std::max(widest, base->row_group_bytes(g) + 16 * base->num_columns());
+  }
+  const auto header = static_cast<int64_t>(base->footer_header().size());
+  ARROW_ASSIGN_OR_RAISE(out->charge_, Reservation::Make(pool->budget(), 3 * widest + header));
   ARROW_ASSIGN_OR_RAISE(out->sink_, StagedOutput::Make(std::move(output), pool));
-  ARROW_ASSIGN_OR_RAISE(out->charge_, Reservation::Make(pool->budget(), 0));
   out->base_ = std::move(base);
-  out->footer_ = out->base_->footer();
   ARROW_RETURN_NOT_OK(out->sink_->Write(kMagic, 4));
   return out;
 }
 
+arrow::Status ParquetAssembler::Misused(const std::string& why) {
+  return arrow::Status::Invalid("ParquetAssembler: ", why, ", for '", base_->path(), "'");
+}
+
+arrow::Status ParquetAssembler::Expect(State state, const char* call) {
+  if (state_ == state) return arrow::Status::OK();
+  const char* where = state_ == State::kBetween      ? " between row groups"
+                      : state_ == State::kInRowGroup ? " inside a row group"
+                                                     : " after an error or the end";
+  return Misused(std::string(call) + where);
+}
+
+arrow::Status ParquetAssembler::Checked(arrow::Status status) {
+  if (!status.ok()) state_ = State::kEnded;
+  return status;
+}
+
 arrow::Status ParquetAssembler::CopyRowGroup(int base_row_group) {
   ARROW_RETURN_NOT_OK(BeginRowGroup(base_row_group));
-  for (int c = 0; c < base_->metadata()->num_columns(); ++c) ARROW_RETURN_NOT_OK(CopyChunk(c));
-  return EndRowGroup(base_->row_group_tree(base_row_group).GetInt(field::row_group::kNumRows, 0));
+  for (int c = 0; c < base_->num_columns(); ++c) ARROW_RETURN_NOT_OK(CopyChunk(c));
+  return EndRowGroup(base_->row_group_rows(base_row_group));
 }
 
 arrow::Status ParquetAssembler::BeginRowGroup(int base_row_group) {
-  base_group_ = base_row_group;
-  group_ = base_->row_group_tree(base_row_group);
-  const auto columns = static_cast<size_t>(base_->metadata()->num_columns());
-  reordered_.assign(columns, false);
-  trailers_.emplace_back(columns);
+  ARROW_RETURN_NOT_OK(Expect(State::kBetween, "BeginRowGroup"));
+  if (base_row_group < 0 || base_row_group >= base_->num_row_groups()) {
+    return Checked(Misused("no row group " + std::to_string(base_row_group) + " of " +
+                           std::to_string(base_->num_row_groups())));
+  }
+  const auto columns = static_cast<size_t>(base_->num_columns());
+  const auto bytes = static_cast<int64_t>(columns * sizeof(OutChunk)) + kRowGroupOverhead;
+  ARROW_RETURN_NOT_OK(Checked(charge_.Resize(charge_.bytes() + bytes)));
+  groups_.emplace_back();
+  groups_.back().base = base_row_group;
+  groups_.back().begin = chunk_begin_ = sink_->position();
+  groups_.back().chunks.resize(columns);
+  next_column_ = 0;
+  group_has_copies_ = false;
+  flat_rows_ = -1;
+  state_ = State::kInRowGroup;
   return arrow::Status::OK();
-}
-
-arrow::Result<ParquetAssembler::Trailer> ParquetAssembler::ReadTrailer(int column,
-                                                                       int64_t shift) const {
-  const Value& chunk = base_->chunk_tree(base_group_, column);
-  Trailer trailer;
-  const int64_t column_index = chunk.GetInt(field::column_chunk::kColumnIndexOffset, -1);
-  const int64_t offset_index = chunk.GetInt(field::column_chunk::kOffsetIndexOffset, -1);
-  if (column_index > 0) {
-    ARROW_ASSIGN_OR_RAISE(
-        trailer.column_index,
-        base_->ReadRange(column_index, chunk.GetInt(field::column_chunk::kColumnIndexLength, 0)));
-  }
-  if (offset_index > 0) {
-    ARROW_ASSIGN_OR_RAISE(
-        trailer.offset_index,
-        base_->ReadRange(offset_index, chunk.GetInt(field::column_chunk::kOffsetIndexLength, 0)));
-    ARROW_RETURN_NOT_OK(ShiftOffsetIndex(shift, &trailer.offset_index));
-  }
-  ARROW_ASSIGN_OR_RAISE(trailer.bloom_filter, base_->ReadBloomFilter(base_group_, column));
-  return trailer;
-}
-
-arrow::Status ParquetAssembler::Charge(const Trailer& trailer) {
-  const auto bytes = static_cast<int64_t>(
-      trailer.column_index.size() + trailer.offset_index.size() + trailer.bloom_filter.size());
-  return charge_.Resize(charge_.bytes() + bytes);
 }
 
 arrow::Status ParquetAssembler::CopyChunk(int column) {
-  const ChunkRange range = base_->chunk_range(base_group_, column);
-  const int64_t shift = sink_->position() - range.offset;
-  ARROW_ASSIGN_OR_RAISE(Trailer trailer, ReadTrailer(column, shift));
-  ARROW_RETURN_NOT_OK(Charge(trailer));
-  ARROW_RETURN_NOT_OK(sink_->CopyFrom(base_->fd(), range.offset, range.length));
-  Value* chunk = ChunkOf(&group_, column);
-  Shift(chunk, field::column_chunk::kFileOffset, shift);
-  Value* meta = chunk->Find(field::column_chunk::kMetaData);
-  Shift(meta, field::column_metadata::kDataPageOffset, shift);
-  Shift(meta, field::column_metadata::kIndexPageOffset, shift);
-  Shift(meta, field::column_metadata::kDictionaryPageOffset, shift);
-  trailers_.back()[static_cast<size_t>(column)] = std::move(trailer);
-  result_.copied_bytes += range.length;
-  return arrow::Status::OK();
+  ARROW_RETURN_NOT_OK(Expect(State::kInRowGroup, "CopyChunk"));
+  return Checked(DoCopyChunk(column));
 }
 
 arrow::Status ParquetAssembler::AddEncodedChunk(int column, EncodedChunk chunk) {
-  ARROW_ASSIGN_OR_RAISE(Value tree, thrift::ParseStruct(chunk.column_chunk, nullptr));
-  const Value* meta = tree.Find(field::column_chunk::kMetaData);
-  const Value* base_meta =
-      base_->chunk_tree(base_group_, column).Find(field::column_chunk::kMetaData);
-  const auto same = [&](int16_t id) {
-    std::string a;
-    std::string b;
-    Value left;
-    Value right;
-    left.type = right.type = Type::kStruct;
-    if (meta->Find(id) != nullptr) left.Set(id, *meta->Find(id));
-    if (base_meta->Find(id) != nullptr) right.Set(id, *base_meta->Find(id));
-    thrift::AppendStruct(left, &a);
-    thrift::AppendStruct(right, &b);
-    return a == b;
-  };
-  // Chunks of another physical type under this footer would make a file that no reader opens.
-  if (meta == nullptr || !same(field::column_metadata::kType) ||
-      !same(field::column_metadata::kPath)) {
-    return arrow::Status::Invalid("an encoded chunk does not fit column ", column);
+  ARROW_RETURN_NOT_OK(Expect(State::kInRowGroup, "AddEncodedChunk"));
+  return Checked(DoAddEncodedChunk(column, std::move(chunk)));
+}
+
+arrow::Status ParquetAssembler::DoCopyChunk(int column) {
+  if (column != next_column_ || column >= base_->num_columns()) {
+    return Misused("CopyChunk of column " + std::to_string(column) + " where " +
+                   std::to_string(next_column_) + " comes next");
   }
-  result_.encoded_bytes += meta->GetInt(field::column_metadata::kTotalCompressedSize, 0);
-  const bool keeps_order = chunk.keeps_order;
-  Trailer trailer{std::move(chunk.column_index), std::move(chunk.offset_index),
-                  std::move(chunk.bloom_filter)};
-  ARROW_RETURN_NOT_OK(Charge(trailer));
-  trailers_.back()[static_cast<size_t>(column)] = std::move(trailer);
-  *ChunkOf(&group_, column) = std::move(tree);
-  reordered_[static_cast<size_t>(column)] = !keeps_order;
+  if (sink_->position() != chunk_begin_) return Misused("bytes that belong to no chunk");
+  OutRowGroup& group = groups_.back();
+  const ChunkRange range = base_->chunk_range(group.base, column);
+  if (range.length > 0) {
+    ARROW_RETURN_NOT_OK(sink_->CopyFrom(base_->fd(), range.offset, range.length));
+  }
+  // Nonsense offsets of a chunk without bytes wrap; see chunk_metadata.
+  group.chunks[static_cast<size_t>(column)].shift = static_cast<int64_t>(
+      static_cast<uint64_t>(chunk_begin_) - static_cast<uint64_t>(range.offset));
+  result_.copied_bytes += range.length;
+  chunk_begin_ = sink_->position();
+  group_has_copies_ = true;
+  ++next_column_;
+  return arrow::Status::OK();
+}
+
+arrow::Status ParquetAssembler::CheckPlace(int column, const ChunkFacts& facts) const {
+  const std::string which = "the encoded chunk of column " + std::to_string(column);
+  const int64_t end = sink_->position();
+  if (facts.compressed_bytes < 0 || facts.uncompressed_bytes < 0 || facts.num_values < 0) {
+    return arrow::Status::Invalid(which, " has negative counts");
+  }
+  if (facts.compressed_bytes != end - chunk_begin_ ||
+      (facts.compressed_bytes > 0 && facts.first_page != chunk_begin_)) {
+    return arrow::Status::Invalid(which, " says it has ", facts.compressed_bytes, " bytes at ",
+                                  facts.first_page, ", written were ", end - chunk_begin_, " at ",
+                                  chunk_begin_);
+  }
+  return arrow::Status::OK();
+}
+
+arrow::Status ParquetAssembler::DoAddEncodedChunk(int column, EncodedChunk chunk) {
+  if (column != next_column_ || column >= base_->num_columns()) {
+    return Misused("AddEncodedChunk of column " + std::to_string(column) + " where " +
+                   std::to_string(next_column_) + " comes next");
+  }
+  const auto bytes =
+      static_cast<int64_t>(chunk.column_chunk.size() + chunk.column_index.size() +
+                           chunk.offset_index.size() + chunk.bloom_filter.size() + sizeof(chunk));
+  ARROW_RETURN_NOT_OK(charge_.Resize(charge_.bytes() + bytes));
+  ARROW_ASSIGN_OR_RAISE(const ChunkFacts facts, ReadChunkFacts(chunk.column_chunk));
+  OutRowGroup& group = groups_.back();
+  ARROW_ASSIGN_OR_RAISE(const thrift::Value base_chunk, base_->ReadChunk(group.base, column));
+  std::string base_bytes;
+  thrift::AppendStruct(base_chunk, &base_bytes);
+  ARROW_ASSIGN_OR_RAISE(const ChunkFacts base_facts, ReadChunkFacts(base_bytes));
+  // Chunks of another physical type under this footer would make a file that no reader opens.
+  if (facts.type != base_facts.type || facts.path != base_facts.path) {
+    return Misused("an encoded chunk does not fit column " + std::to_string(column));
+  }
+  ARROW_RETURN_NOT_OK(CheckPlace(column, facts));
+  if (!chunk.offset_index.empty()) {
+    std::string same;
+    same.reserve(chunk.offset_index.size());
+    ARROW_RETURN_NOT_OK(AppendMovedOffsetIndex(chunk.offset_index, 0,
+                                               {chunk_begin_, facts.compressed_bytes}, &same));
+  }
+  const parquet::ColumnDescriptor* descr = base_->schema().Column(column);
+  if (descr->max_repetition_level() == 0) {
+    if (flat_rows_ >= 0 && flat_rows_ != facts.num_values) {
+      return Misused("encoded chunks of one row group have " + std::to_string(flat_rows_) +
+                     " and " + std::to_string(facts.num_values) + " rows");
+    }
+    flat_rows_ = facts.num_values;
+  }
+  result_.encoded_bytes += facts.compressed_bytes;
+  encoded_.push_back(std::move(chunk));
+  group.chunks[static_cast<size_t>(column)].encoded = static_cast<uint32_t>(encoded_.size());
+  chunk_begin_ = sink_->position();
+  ++next_column_;
   return arrow::Status::OK();
 }
 
 arrow::Status ParquetAssembler::EndRowGroup(int64_t num_rows) {
-  int64_t uncompressed = 0;
-  int64_t compressed = 0;
-  int64_t first = -1;
-  for (const Value& chunk : group_.Find(field::row_group::kColumns)->elements) {
-    const Value& meta = *chunk.Find(field::column_chunk::kMetaData);
-    uncompressed += meta.GetInt(field::column_metadata::kTotalUncompressedSize, 0);
-    compressed += meta.GetInt(field::column_metadata::kTotalCompressedSize, 0);
-    if (first < 0) {
-      const int64_t data = meta.GetInt(field::column_metadata::kDataPageOffset, 0);
-      const int64_t dictionary = meta.GetInt(field::column_metadata::kDictionaryPageOffset, 0);
-      first = dictionary > 0 && dictionary < data ? dictionary : data;
-    }
+  ARROW_RETURN_NOT_OK(Expect(State::kInRowGroup, "EndRowGroup"));
+  OutRowGroup& group = groups_.back();
+  const int64_t base_rows = base_->row_group_rows(group.base);
+  if (next_column_ != base_->num_columns()) {
+    return Checked(Misused("EndRowGroup after " + std::to_string(next_column_) + " of " +
+                           std::to_string(base_->num_columns()) + " columns"));
   }
-  group_.SetInt(field::row_group::kTotalByteSize, Type::kI64, uncompressed);
-  group_.SetInt(field::row_group::kNumRows, Type::kI64, num_rows);
-  // Optional fields stay absent where the writer left them out.
-  if (group_.Find(field::row_group::kFileOffset) != nullptr) {
-    group_.SetInt(field::row_group::kFileOffset, Type::kI64, std::max<int64_t>(first, 0));
+  if (sink_->position() != chunk_begin_) {
+    return Checked(Misused("bytes that belong to no chunk"));
   }
-  if (group_.Find(field::row_group::kTotalCompressedSize) != nullptr) {
-    group_.SetInt(field::row_group::kTotalCompressedSize, Type::kI64, compressed);
+  if (num_rows < 0 || (group_has_copies_ && num_rows != base_rows) ||
+      (flat_rows_ >= 0 && num_rows != flat_rows_) ||
+      __builtin_add_overflow(result_.num_rows, num_rows, &result_.num_rows)) {
+    return Checked(Misused("EndRowGroup with " + std::to_string(num_rows) +
+                           " rows; its copied chunks have " + std::to_string(base_rows) +
+                           ", its encoded ones " + std::to_string(flat_rows_)));
   }
-  if (group_.Find(field::row_group::kOrdinal) != nullptr) {
-    group_.SetInt(field::row_group::kOrdinal, Type::kI16, static_cast<int64_t>(groups_.size()));
-  }
-  if (Value* sorting = group_.Find(field::row_group::kSortingColumns)) {
-    auto first_reordered =
-        std::find_if(sorting->elements.begin(), sorting->elements.end(), [&](const Value& column) {
-          const int64_t index = column.GetInt(field::sorting_column::kColumnIndex, 0);
-          return index < 0 || index >= static_cast<int64_t>(reordered_.size()) ||
-                 reordered_[static_cast<size_t>(index)];
-        });
-    sorting->elements.erase(first_reordered, sorting->elements.end());
-    if (sorting->elements.empty()) group_.Erase(field::row_group::kSortingColumns);
-  }
-  result_.num_rows += num_rows;
-  groups_.push_back(std::move(group_));
-  group_ = Value{};
-  return arrow::Status::OK();
-}
-
-arrow::Status ParquetAssembler::WriteTrailers() {
-  // The order of the format's own description: bloom filters, column indexes, offset indexes.
-  for (int kind = 0; kind < 3; ++kind) {
-    for (size_t g = 0; g < groups_.size(); ++g) {
-      for (size_t c = 0; c < trailers_[g].size(); ++c) {
-        Value* chunk = ChunkOf(&groups_[g], static_cast<int>(c));
-        Value* owner = kind == 0 ? chunk->Find(field::column_chunk::kMetaData) : chunk;
-        const int16_t offset_id = kind == 0   ? field::column_metadata::kBloomFilterOffset
-                                  : kind == 1 ? field::column_chunk::kColumnIndexOffset
-                                              : field::column_chunk::kOffsetIndexOffset;
-        const int16_t length_id = kind == 0   ? field::column_metadata::kBloomFilterLength
-                                  : kind == 1 ? field::column_chunk::kColumnIndexLength
-                                              : field::column_chunk::kOffsetIndexLength;
-        const Trailer& trailer = trailers_[g][c];
-        const std::string& bytes = kind == 0   ? trailer.bloom_filter
-                                   : kind == 1 ? trailer.column_index
-                                               : trailer.offset_index;
-        if (bytes.empty()) {
-          owner->Erase(offset_id);
-          owner->Erase(length_id);
-          continue;
-        }
-        owner->SetInt(offset_id, Type::kI64, sink_->position());
-        owner->SetInt(length_id, Type::kI32, static_cast<int64_t>(bytes.size()));
-        ARROW_RETURN_NOT_OK(sink_->Write(bytes.data(), static_cast<int64_t>(bytes.size())));
-      }
-    }
-  }
+  group.num_rows = num_rows;
+  state_ = State::kBetween;
   return arrow::Status::OK();
 }
 
 arrow::Result<AssembledFile> ParquetAssembler::Finish() {
-  ARROW_RETURN_NOT_OK(WriteTrailers());
-  footer_.SetInt(field::file_metadata::kNumRows, Type::kI64, result_.num_rows);
-  Value* groups = footer_.Find(field::file_metadata::kRowGroups);
-  groups->elements = std::move(groups_);
-  std::string footer;
-  thrift::AppendStruct(footer_, &footer);
-  const auto length = static_cast<uint32_t>(footer.size());
-  footer.append(reinterpret_cast<const char*>(&length), sizeof(length));
-  footer.append(kMagic, 4);
-  ARROW_RETURN_NOT_OK(sink_->Write(footer.data(), static_cast<int64_t>(footer.size())));
-  result_.size_bytes = sink_->position();
-  result_.staged_path = staged_path_;
-  ARROW_RETURN_NOT_OK(sink_->Sync());
-  ARROW_RETURN_NOT_OK(sink_->Close());
-  return std::move(result_);
+  ARROW_RETURN_NOT_OK(Expect(State::kBetween, "Finish"));
+  state_ = State::kEnded;
+  try {
+    return DoFinish();
+  } catch (const std::bad_alloc&) {
+    return arrow::Status::OutOfMemory("no memory for the footer of '", staged_path_, "'");
+  }
 }
 
 }  // namespace floodwall

@@ -5,12 +5,15 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <exception>
+#include <new>
+#include <vector>
 
-#include "arrow/buffer.h"
 #include "dataset/parquet_thrift.h"
+#include "dataset/pread_file.h"
 #include "floodwall/error.h"
 #include "parquet/exception.h"
 #include "parquet/properties.h"
@@ -19,84 +22,78 @@ namespace floodwall {
 namespace {
 
 namespace field = parquet_field;
+using thrift::Cursor;
+using thrift::FieldHeader;
+using thrift::StructScope;
+using thrift::StructWriter;
+using thrift::Type;
 
 constexpr int64_t kTailBytes = 8;  // footer length and magic
-constexpr int64_t kHeaderWindow = 512;
-constexpr int64_t kMaxHeader = 16 << 20;
+constexpr int64_t kFooterWindow = 64 << 10;
+constexpr size_t kSmallWindow = 2 << 10;
 /// Bitsets beyond this are no filter anyone writes (the format's reference limit is 128 MiB).
 constexpr int64_t kMaxBloomFilter = 128 << 20;
+constexpr int64_t kMaxBloomHeader = 256;
 
-/// pread(2) behind Arrow's interface, sharing the source's descriptor.
-class PreadFile final : public arrow::io::RandomAccessFile {
- public:
-  PreadFile(std::shared_ptr<const ParquetSource> source, arrow::MemoryPool* pool)
-      : source_(std::move(source)), pool_(pool) {
-    set_mode(arrow::io::FileMode::READ);
+/// The footer as Arrow wants it: the header's fields with `rows` and the given row group (empty
+/// for none).
+std::string ComposeFooter(const std::string& header, int64_t rows, std::string_view row_group) {
+  std::string out;
+  out.reserve(header.size() + row_group.size() + 32);
+  StructWriter writer(&out);
+  Cursor cursor(header);
+  StructScope scope;
+  FieldHeader f;
+  bool done = false;
+  const auto insert = [&] {
+    writer.Integer(field::file_metadata::kNumRows, Type::kI64, rows);
+    writer.Begin(field::file_metadata::kRowGroups, Type::kList);
+    thrift::AppendListHeader(Type::kStruct, row_group.empty() ? 0 : 1, &out);
+    out.append(row_group);
+    done = true;
+  };
+  while (cursor.Next(&scope, &f)) {
+    if (!done && f.id > field::file_metadata::kRowGroups) insert();
+    const auto begin = static_cast<size_t>(cursor.position());
+    cursor.Skip(f.type, 1);
+    writer.Raw(
+        f.id, f.type,
+        std::string_view(header).substr(begin, static_cast<size_t>(cursor.position()) - begin));
   }
-  arrow::Status Close() override {
-    closed_ = true;
-    return arrow::Status::OK();
-  }
-  bool closed() const override { return closed_; }
-  arrow::Result<int64_t> Tell() const override { return position_; }
-  arrow::Status Seek(int64_t position) override {
-    position_ = position;
-    return arrow::Status::OK();
-  }
-  arrow::Result<int64_t> GetSize() override { return source_->size_bytes(); }
-  arrow::Result<int64_t> Read(int64_t length, void* out) override {
-    ARROW_ASSIGN_OR_RAISE(const int64_t n, ReadAt(position_, length, out));
-    position_ += n;
-    return n;
-  }
-  arrow::Result<std::shared_ptr<arrow::Buffer>> Read(int64_t length) override {
-    ARROW_ASSIGN_OR_RAISE(auto buffer, ReadAt(position_, length));
-    position_ += buffer->size();
-    return buffer;
-  }
-  arrow::Result<int64_t> ReadAt(int64_t position, int64_t length, void* out) override {
-    int64_t done = 0;
-    while (done < length) {
-      const ssize_t n = ::pread(source_->fd(), static_cast<char*>(out) + done,
-                                static_cast<size_t>(length - done), position + done);
-      if (n < 0) {
-        if (errno == EINTR) continue;
-        return arrow::Status::IOError("cannot read '", source_->path(),
-                                      "': ", std::strerror(errno));
-      }
-      if (n == 0) break;
-      done += n;
-    }
-    return done;
-  }
-  arrow::Result<std::shared_ptr<arrow::Buffer>> ReadAt(int64_t position, int64_t length) override {
-    length = std::clamp<int64_t>(length, 0, std::max<int64_t>(0, source_->size_bytes() - position));
-    ARROW_ASSIGN_OR_RAISE(auto buffer, arrow::AllocateResizableBuffer(length, pool_));
-    ARROW_ASSIGN_OR_RAISE(const int64_t n, ReadAt(position, length, buffer->mutable_data()));
-    ARROW_RETURN_NOT_OK(buffer->Resize(n));
-    return std::shared_ptr<arrow::Buffer>(std::move(buffer));
-  }
+  if (!done) insert();
+  writer.Stop();
+  return out;
+}
 
- private:
-  const std::shared_ptr<const ParquetSource> source_;
-  arrow::MemoryPool* const pool_;
-  int64_t position_ = 0;
-  bool closed_ = false;
-};
-
-const thrift::Value& MetaDataOf(const thrift::Value& chunk) {
-  return *chunk.Find(field::column_chunk::kMetaData);
+std::shared_ptr<parquet::FileMetaData> ParseFooter(const std::string& bytes) {
+  return parquet::FileMetaData::Make(bytes.data(), static_cast<int64_t>(bytes.size()),
+                                     parquet::default_reader_properties());
 }
 
 }  // namespace
 
+/// Arrow's metadata of one row group with its charge.
+struct ParquetSource::Parsed {
+  Reservation charge;
+  std::shared_ptr<parquet::FileMetaData> metadata;
+};
+
 arrow::Result<std::shared_ptr<ParquetSource>> ParquetSource::Open(const std::string& path,
                                                                   std::shared_ptr<Budget> budget) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // O_NONBLOCK: opening a FIFO must not wait for a writer. Regular files ignore it.
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   if (fd < 0) return MakeOsError(ErrorKind::kCommit, errno, "cannot open the file", path);
   auto source = std::shared_ptr<ParquetSource>(new ParquetSource(path, fd));
+  source->budget_ = std::move(budget);
   try {
-    ARROW_RETURN_NOT_OK(source->Load(std::move(budget)));
+    arrow::Status status = source->Load();
+    const ErrorDetail* detail = ErrorDetail::From(status);
+    if (detail != nullptr && detail->kind == ErrorKind::kUnsupportedFile) {
+      return source->Corrupt(status.message());
+    }
+    ARROW_RETURN_NOT_OK(status);
+  } catch (const std::bad_alloc&) {
+    return arrow::Status::OutOfMemory("no memory to open '", path, "'");
   } catch (const std::exception& e) {
     return source->Corrupt(e.what());
   }
@@ -110,197 +107,209 @@ arrow::Status ParquetSource::Corrupt(const std::string& why) const {
                    "not a readable Parquet file (" + why + "): '" + path_ + "'");
 }
 
-arrow::Status ParquetSource::Load(std::shared_ptr<Budget> budget) {
+arrow::Status ParquetSource::Load() {
+  const auto refuse = [](const char* why) { return MakeError(ErrorKind::kUnsupportedFile, why); };
   struct stat info{};
   if (::fstat(fd_, &info) != 0) return MakeOsError(ErrorKind::kCommit, errno, "cannot stat", path_);
+  if (!S_ISREG(info.st_mode)) return refuse("it is no regular file");
   size_ = info.st_size;
-  if (size_ < 4 + kTailBytes) return Corrupt("too short");
-  ARROW_ASSIGN_OR_RAISE(const std::string head, ReadRange(0, 4));
-  ARROW_ASSIGN_OR_RAISE(const std::string tail, ReadRange(size_ - kTailBytes, kTailBytes));
-  if (tail.substr(4) == "PARE" || head == "PARE") return Corrupt("it is encrypted");
-  if (tail.substr(4) != "PAR1" || head != "PAR1") return Corrupt("no magic number");
+  if (size_ < 4 + kTailBytes) return refuse("too short");
+  std::array<char, 4> head;
+  std::array<char, kTailBytes> tail;
+  ARROW_ASSIGN_OR_RAISE(const int64_t at_head, ReadFully(fd_, path_, 0, 4, head.data()));
+  ARROW_ASSIGN_OR_RAISE(const int64_t at_tail,
+                        ReadFully(fd_, path_, size_ - kTailBytes, kTailBytes, tail.data()));
+  if (at_head != 4 || at_tail != kTailBytes) return refuse("too short");
+  const std::string_view magic_head(head.data(), 4);
+  const std::string_view magic_tail(tail.data() + 4, 4);
+  if (magic_tail == "PARE" || magic_head == "PARE") return refuse("it is encrypted");
+  if (magic_tail != "PAR1" || magic_head != "PAR1") return refuse("no magic number");
   uint32_t length = 0;
   std::memcpy(&length, tail.data(), sizeof(length));
-  footer_start_ = size_ - kTailBytes - static_cast<int64_t>(length);
-  if (footer_start_ < 4) return Corrupt("footer length is wrong");
-  ARROW_ASSIGN_OR_RAISE(
-      charge_,
-      Reservation::Make(std::move(budget), kFooterExpansion * static_cast<int64_t>(length)));
-  ARROW_ASSIGN_OR_RAISE(const std::string bytes, ReadRange(footer_start_, length));
-  size_t consumed = 0;
-  auto parsed = thrift::ParseStruct(bytes, &consumed);
-  if (!parsed.ok()) return Corrupt(parsed.status().message());
-  footer_ = std::move(*parsed);
-  const int64_t metadata_length = length;
-  metadata_ = parquet::FileMetaData::Make(bytes.data(), metadata_length,
-                                          parquet::default_reader_properties());
-  return Validate();
+  const int64_t footer_end = size_ - kTailBytes;
+  const int64_t footer_begin = footer_end - static_cast<int64_t>(length);
+  if (footer_begin < 4) return refuse("footer length is wrong");
+
+  {
+    ARROW_ASSIGN_OR_RAISE(charge_, Reservation::Make(budget_, kFooterWindow));
+    std::vector<char> window(kFooterWindow);
+    WindowInput input(fd_, path_, window);
+    ARROW_RETURN_NOT_OK(
+        ReadFooterIndex(&input, footer_begin, footer_end, size_, &charge_, &index_));
+  }
+  const auto header_bytes = static_cast<int64_t>(index_.header.size());
+  ARROW_RETURN_NOT_OK(charge_.Resize(
+      charge_.bytes() + header_bytes +
+      ParsedMetadataBytes(header_bytes, index_.schema_elements, 0, index_.header_elements)));
+  header_ = ParseFooter(ComposeFooter(index_.header, index_.num_rows, {}));
+  ARROW_RETURN_NOT_OK(CheckColumns());
+  // Now it is known what stays.
+  return charge_.Resize(
+      static_cast<int64_t>(index_.header.capacity() +
+                           index_.row_groups.capacity() * sizeof(FooterIndex::RowGroup) +
+                           index_.chunks.capacity() * sizeof(FooterIndex::Chunk)) +
+      ParsedMetadataBytes(header_bytes, index_.schema_elements, 0, index_.header_elements));
 }
 
-arrow::Status ParquetSource::Validate() const {
-  const thrift::Value* groups = footer_.Find(field::file_metadata::kRowGroups);
-  const int columns = metadata_->num_columns();
-  if (groups == nullptr || groups->type != thrift::Type::kList ||
-      static_cast<int>(groups->elements.size()) != metadata_->num_row_groups()) {
-    return Corrupt("row groups are missing");
+arrow::Status ParquetSource::CheckColumns() const {
+  const auto refuse = [](const char* why) { return MakeError(ErrorKind::kUnsupportedFile, why); };
+  if (index_.row_groups.empty()) return arrow::Status::OK();
+  const parquet::SchemaDescriptor& columns = *header_->schema();
+  if (columns.num_columns() != index_.num_columns) {
+    return refuse("a row group does not fit the schema");
   }
-  int64_t rows = 0;
-  for (const thrift::Value& group : groups->elements) {
-    const thrift::Value* chunks = group.Find(field::row_group::kColumns);
-    const int64_t group_rows = group.GetInt(field::row_group::kNumRows, -1);
-    if (chunks == nullptr || static_cast<int>(chunks->elements.size()) != columns ||
-        group_rows < 0 || group_rows > metadata_->num_rows()) {
-      return Corrupt("a row group does not fit the schema");
-    }
-    rows += group_rows;
-    for (const thrift::Value& chunk : chunks->elements) {
-      if (chunk.Find(field::column_chunk::kCryptoMetadata) != nullptr ||
-          chunk.Find(field::column_chunk::kEncryptedMetadata) != nullptr) {
-        return Corrupt("it has encrypted columns");
-      }
-      if (chunk.Find(field::column_chunk::kFilePath) != nullptr) {
-        return Corrupt("a column chunk lies in another file");
-      }
-      const thrift::Value* meta = chunk.Find(field::column_chunk::kMetaData);
-      if (meta == nullptr || meta->type != thrift::Type::kStruct) {
-        return Corrupt("a column chunk has no metadata");
+  for (int g = 0; g < num_row_groups(); ++g) {
+    for (int c = 0; c < columns.num_columns(); ++c) {
+      if (index_.chunk(g, c).physical_type !=
+          static_cast<uint8_t>(columns.Column(c)->physical_type())) {
+        return refuse("a column chunk has another type than its column");
       }
     }
   }
-  if (rows != metadata_->num_rows()) return Corrupt("row counts disagree");
-  for (int g = 0; g < metadata_->num_row_groups(); ++g) {
-    for (int c = 0; c < columns; ++c) {
-      const ChunkRange range = chunk_range(g, c);
-      // A chunk without bytes (no rows, no dictionary) lies nowhere: Arrow writes offset 0.
-      if (range.length == 0) continue;
-      if (range.offset < 4 || range.length < 0 || range.offset > footer_start_ ||
-          range.length > footer_start_ - range.offset) {
-        return Corrupt("a column chunk lies outside the file");
-      }
-    }
+  // They counted chunks without the header of the dictionary page.
+  if (header_->writer_version().VersionLt(
+          parquet::ApplicationVersion::PARQUET_816_FIXED_VERSION())) {
+    return refuse("written by a version whose chunk sizes are wrong");
   }
   return arrow::Status::OK();
 }
 
-const thrift::Value& ParquetSource::row_group_tree(int row_group) const {
-  return footer_.Find(field::file_metadata::kRowGroups)->elements[static_cast<size_t>(row_group)];
+arrow::Result<std::shared_ptr<ParquetSource::Parsed>> ParquetSource::Parse(int row_group) const {
+  const FooterIndex::RowGroup& group = index_.row_groups[static_cast<size_t>(row_group)];
+  int64_t elements = index_.header_elements;
+  for (int c = 0; c < num_columns(); ++c) elements += index_.chunk(row_group, c).elements;
+  const int64_t group_bytes = row_group_bytes(row_group);
+  const auto bytes = static_cast<int64_t>(index_.header.size()) + group_bytes;
+  const int64_t parsed =
+      ParsedMetadataBytes(bytes, index_.schema_elements, num_columns(), elements);
+  auto out = std::make_shared<Parsed>();
+  // The encoded bytes are there twice while they are put together.
+  ARROW_ASSIGN_OR_RAISE(out->charge, Reservation::Make(budget_, parsed + bytes + group_bytes));
+  ARROW_ASSIGN_OR_RAISE(const std::string encoded, ReadRowGroupBytes(row_group));
+  try {
+    out->metadata = ParseFooter(ComposeFooter(index_.header, group.num_rows, encoded));
+  } catch (const std::bad_alloc&) {
+    return arrow::Status::OutOfMemory("no memory to read the footer of '", path_, "'");
+  } catch (const std::exception& e) {
+    return Corrupt(e.what());
+  }
+  ARROW_RETURN_NOT_OK(out->charge.Resize(parsed));
+  return out;
 }
 
-const thrift::Value& ParquetSource::chunk_tree(int row_group, int column) const {
-  return row_group_tree(row_group)
-      .Find(field::row_group::kColumns)
-      ->elements[static_cast<size_t>(column)];
+arrow::Result<std::shared_ptr<parquet::FileMetaData>> ParquetSource::RowGroupMetadata(
+    int row_group) const {
+  std::lock_guard lock(mutex_);
+  if (last_row_group_ != row_group) {
+    last_.reset();
+    last_row_group_ = -1;
+    ARROW_ASSIGN_OR_RAISE(last_, Parse(row_group));
+    last_row_group_ = row_group;
+  }
+  return std::shared_ptr<parquet::FileMetaData>(last_, last_->metadata.get());
 }
 
-ChunkRange ParquetSource::chunk_range(int row_group, int column) const {
-  const thrift::Value& meta = MetaDataOf(chunk_tree(row_group, column));
-  const int64_t data = meta.GetInt(field::column_metadata::kDataPageOffset, -1);
-  const int64_t dictionary = meta.GetInt(field::column_metadata::kDictionaryPageOffset, 0);
-  // Some writers set a dictionary offset of 0, or one behind the data, for "none". Arrow, given
-  // no rows, writes an empty dictionary page and a data offset of 0.
-  const int64_t start = dictionary > 0 && (dictionary < data || data == 0) ? dictionary : data;
-  return {start, meta.GetInt(field::column_metadata::kTotalCompressedSize, -1)};
+arrow::Result<thrift::Value> ParquetSource::ReadRowGroupFields(int row_group) const {
+  const FooterIndex::RowGroup& group = index_.row_groups[static_cast<size_t>(row_group)];
+  std::array<char, kSmallWindow> buffer;
+  WindowInput input(fd_, path_, buffer);
+  Cursor cursor(&input, index_.footer_begin + group.begin, index_.footer_begin + group.end);
+  thrift::Value out;
+  out.type = Type::kStruct;
+  int64_t max_values = thrift::kMaxValues;
+  StructScope scope;
+  FieldHeader f;
+  while (cursor.Next(&scope, &f)) {
+    if (f.id == field::row_group::kColumns) {
+      cursor.Seek(index_.footer_begin + group.columns_end);
+    } else {
+      out.Set(f.id, thrift::ReadValue(&cursor, f.type, &max_values));
+    }
+  }
+  if (!cursor.ok()) return cursor.status().IsIOError() ? cursor.status() : Corrupt("row group");
+  return out;
 }
 
-bool ParquetSource::has_page_index(int row_group, int column) const {
-  const thrift::Value& chunk = chunk_tree(row_group, column);
-  return chunk.Find(field::column_chunk::kOffsetIndexOffset) != nullptr &&
-         chunk.Find(field::column_chunk::kColumnIndexOffset) != nullptr;
+arrow::Result<std::string> ParquetSource::ReadRowGroupBytes(int row_group) const {
+  const FooterIndex::RowGroup& group = index_.row_groups[static_cast<size_t>(row_group)];
+  return ReadRange(index_.footer_begin + group.begin, row_group_bytes(row_group));
+}
+
+std::string_view ParquetSource::chunk_bytes(std::string_view row_group_bytes, int row_group,
+                                            int column) const {
+  const uint32_t begin = index_.chunk(row_group, column).begin;
+  return row_group_bytes.substr(begin - index_.row_groups[static_cast<size_t>(row_group)].begin,
+                                index_.chunk_end(row_group, column) - begin);
+}
+
+arrow::Result<thrift::Value> ParquetSource::ReadChunk(int row_group, int column) const {
+  const int64_t begin = index_.chunk(row_group, column).begin;
+  ARROW_ASSIGN_OR_RAISE(
+      const std::string bytes,
+      ReadRange(index_.footer_begin + begin,
+                static_cast<int64_t>(index_.chunk_end(row_group, column)) - begin));
+  auto tree = thrift::ParseStruct(bytes, nullptr);
+  // Validated when it was opened: the file has changed since, or has very many values.
+  if (!tree.ok() || tree->Find(field::column_chunk::kMetaData) == nullptr) {
+    return Corrupt("column chunk metadata");
+  }
+  return tree;
 }
 
 std::shared_ptr<arrow::io::RandomAccessFile> ParquetSource::OpenInput(arrow::MemoryPool* pool) {
-  return std::make_shared<PreadFile>(shared_from_this(), pool);
+  return std::make_shared<PreadFile>(shared_from_this(), fd_, path_, size_, pool);
 }
 
 arrow::Result<std::string> ParquetSource::ReadRange(int64_t offset, int64_t length) const {
   if (offset < 0 || length < 0 || offset > size_ || length > size_ - offset) {
     return Corrupt("a range lies outside the file");
   }
-  std::string out(static_cast<size_t>(length), '\0');
-  int64_t done = 0;
-  while (done < length) {
-    const ssize_t n =
-        ::pread(fd_, out.data() + done, static_cast<size_t>(length - done), offset + done);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) {
-      return MakeOsError(ErrorKind::kCommit, n == 0 ? EIO : errno, "cannot read the file", path_);
+  try {
+    std::string out(static_cast<size_t>(length), '\0');
+    ARROW_ASSIGN_OR_RAISE(const int64_t n, ReadFully(fd_, path_, offset, length, out.data()));
+    if (n != length) {
+      return MakeOsError(ErrorKind::kCommit, EIO, "cannot read the file, it has shrunk", path_);
     }
-    done += n;
+    return out;
+  } catch (const std::bad_alloc&) {
+    return arrow::Status::OutOfMemory("no memory to read ", length, " bytes of '", path_, "'");
   }
-  return out;
 }
 
-arrow::Result<PageSummary> ParquetSource::ScanPages(int row_group, int column) const {
-  PageSummary out;
-  const ChunkRange range = chunk_range(row_group, column);
-  const int64_t end = range.offset + range.length;
-  int64_t position = range.offset;
-  bool plain_seen = false;
-  while (position < end) {
-    thrift::Value header;
-    size_t header_size = 0;
-    for (int64_t window = kHeaderWindow;; window *= 16) {
-      const int64_t length = std::min(window, end - position);
-      ARROW_ASSIGN_OR_RAISE(const std::string bytes, ReadRange(position, length));
-      auto parsed = thrift::ParseStruct(bytes, &header_size);
-      if (parsed.ok()) {
-        header = std::move(*parsed);
-        break;
-      }
-      if (length == end - position || window >= kMaxHeader) return Corrupt("page header");
-    }
-    const int64_t compressed = header.GetInt(field::page_header::kCompressedSize, -1);
-    const int64_t uncompressed = header.GetInt(field::page_header::kUncompressedSize, -1);
-    position += static_cast<int64_t>(header_size);
-    if (compressed < 0 || uncompressed < 0 || compressed > end - position) {
-      return Corrupt("page sizes");
-    }
-    position += compressed;
-    out.has_crc |= header.Find(field::page_header::kCrc) != nullptr;
-    const int64_t type = header.GetInt(field::page_header::kType, -1);
-    if (type == field::page_header::kTypeDictionary) {
-      out.has_dictionary = true;
-      out.dictionary_compressed_bytes = compressed;
-      out.dictionary_uncompressed_bytes = uncompressed;
-      continue;
-    }
-    if (type != field::page_header::kTypeData && type != field::page_header::kTypeDataV2) continue;
-    const bool v2 = type == field::page_header::kTypeDataV2;
-    const thrift::Value* data =
-        header.Find(v2 ? field::page_header::kDataPageV2 : field::page_header::kDataPage);
-    if (data == nullptr) return Corrupt("page header");
-    const int64_t encoding =
-        data->GetInt(v2 ? field::kDataPageV2Encoding : field::kDataPageEncoding, -1);
-    if (encoding != field::kEncodingPlainDictionary && encoding != field::kEncodingRleDictionary) {
-      plain_seen = true;
-      out.fallback_encoding = encoding;
-    }
-    out.data_page_v2 |= v2;
-    ++out.page_count;
-    out.max_compressed_bytes = std::max(out.max_compressed_bytes, compressed);
-    out.max_uncompressed_bytes = std::max(out.max_uncompressed_bytes, uncompressed);
-  }
-  out.all_dictionary_encoded = out.has_dictionary && !plain_seen;
-  return out;
-}
-
-arrow::Result<std::string> ParquetSource::ReadBloomFilter(int row_group, int column) const {
-  const thrift::Value& meta = MetaDataOf(chunk_tree(row_group, column));
+arrow::Result<ChunkRange> ParquetSource::FindBloomFilter(int row_group, int column) const {
+  if (!index_.chunk(row_group, column).has_bloom_filter) return ChunkRange{};
+  ARROW_ASSIGN_OR_RAISE(const thrift::Value chunk, ReadChunk(row_group, column));
+  const thrift::Value& meta = *chunk.Find(field::column_chunk::kMetaData);
   const int64_t offset = meta.GetInt(field::column_metadata::kBloomFilterOffset, -1);
-  if (offset < 0) return std::string();
+  if (offset <= 0 || offset >= index_.footer_begin)
+    return Corrupt("bloom filter lies outside the file");
   int64_t length = meta.GetInt(field::column_metadata::kBloomFilterLength, -1);
   if (length < 0) {
     // Older writers give no length: the filter's own header does.
-    ARROW_ASSIGN_OR_RAISE(const std::string head,
-                          ReadRange(offset, std::min<int64_t>(256, size_ - offset)));
-    size_t header_size = 0;
-    auto header = thrift::ParseStruct(head, &header_size);
-    if (!header.ok()) return Corrupt("bloom filter header");
-    length = header->GetInt(field::bloom_filter_header::kNumBytes, -1) +
-             static_cast<int64_t>(header_size);
+    std::array<char, kMaxBloomHeader> buffer;
+    WindowInput input(fd_, path_, buffer);
+    Cursor cursor(&input, offset, std::min(offset + kMaxBloomHeader, index_.footer_begin));
+    int64_t max_values = 64;
+    const thrift::Value header = thrift::ReadValue(&cursor, Type::kStruct, &max_values);
+    if (!cursor.ok()) {
+      return cursor.status().IsIOError() ? cursor.status() : Corrupt("bloom filter header");
+    }
+    const int64_t bits = header.GetInt(field::bloom_filter_header::kNumBytes, -1);
+    if (bits < 0) return Corrupt("bloom filter length");
+    length = bits + (cursor.position() - offset);
   }
-  if (length < 0 || length > kMaxBloomFilter) return Corrupt("bloom filter length");
-  return ReadRange(offset, length);
+  if (length > kMaxBloomFilter || length > index_.footer_begin - offset) {
+    return Corrupt("bloom filter length");
+  }
+  return ChunkRange{offset, length};
+}
+
+arrow::Result<std::string> ParquetSource::ReadBloomFilter(int row_group, int column,
+                                                          Reservation* charge) const {
+  ARROW_ASSIGN_OR_RAISE(const ChunkRange range, FindBloomFilter(row_group, column));
+  if (range.length == 0) return std::string();
+  ARROW_RETURN_NOT_OK(charge->Resize(charge->bytes() + range.length));
+  return ReadRange(range.offset, range.length);
 }
 
 }  // namespace floodwall

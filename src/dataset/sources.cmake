@@ -1,5 +1,5 @@
 floodwall_module(dataset
-  SOURCES chunk_reader.cc commit.cc compact_thrift.cc journal.cc listing.cc lock.cc parquet_assembler.cc
-          parquet_source.cc staged_output.cc storage.cc
-  LINKS floodwall_pool ArrowCompute::arrow_compute_shared
-        Parquet::parquet_shared)
+  SOURCES assembler_footer.cc chunk_metadata.cc chunk_reader.cc commit.cc compact_thrift.cc
+          footer_index.cc journal.cc listing.cc lock.cc page_scan.cc parquet_assembler.cc
+          parquet_source.cc pread_file.cc staged_output.cc storage.cc thrift_cursor.cc
+  LINKS floodwall_pool ArrowCompute::arrow_compute_shared Parquet::parquet_shared)

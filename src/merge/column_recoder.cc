@@ -118,8 +118,9 @@ class ChunkEncoder {
                                                            GuardedPool* pool) {
     auto out = std::make_unique<ChunkEncoder>();
     ARROW_ASSIGN_OR_RAISE(const PageSummary pages, base.ScanPages(row_group, column));
-    out->descr_ = base.metadata()->schema()->Column(column);
-    const auto chunk = base.metadata()->RowGroup(row_group)->ColumnChunk(column);
+    out->descr_ = base.schema().Column(column);
+    ARROW_ASSIGN_OR_RAISE(const auto metadata, base.RowGroupMetadata(row_group));
+    const auto chunk = metadata->RowGroup(0)->ColumnChunk(column);
     parquet::WriterProperties::Builder builder;
     builder.memory_pool(pool)->compression(chunk->compression())->data_pagesize(kPageBytes);
     builder.data_page_version(pages.data_page_v2 ? parquet::ParquetDataPageVersion::V2
@@ -141,7 +142,8 @@ class ChunkEncoder {
       out->column_index_ = parquet::ColumnIndexBuilder::Make(out->descr_);
       out->offset_index_ = parquet::OffsetIndexBuilder::Make();
     }
-    ARROW_ASSIGN_OR_RAISE(const std::string bloom, base.ReadBloomFilter(row_group, column));
+    ARROW_ASSIGN_OR_RAISE(auto held, Reservation::Make(pool->budget(), 0));
+    ARROW_ASSIGN_OR_RAISE(const std::string bloom, base.ReadBloomFilter(row_group, column, &held));
     if (!bloom.empty()) {
       arrow::io::BufferReader stream(arrow::Buffer::FromString(bloom));
       out->bloom_ = std::make_unique<parquet::BlockSplitBloomFilter>(
@@ -169,10 +171,10 @@ class ChunkEncoder {
     }
   }
 
-  arrow::Status Close(bool keeps_order, GuardedPool* pool) {
+  arrow::Status Close(bool only_rows_removed, GuardedPool* pool) {
     writer_->Close();
     EncodedChunk chunk;
-    chunk.keeps_order = keeps_order;
+    chunk.only_rows_removed = only_rows_removed;
     const auto take = [&](auto&& write, std::string* out) -> arrow::Status {
       ARROW_ASSIGN_OR_RAISE(auto sink, arrow::io::BufferOutputStream::Create(1024, pool));
       write(sink.get());
@@ -228,15 +230,16 @@ template <typename DType>
 arrow::Result<bool> ColumnRecoder::Run(ParquetAssembler* assembler, std::vector<uint8_t>* changed) {
   using T = typename DType::c_type;
   GuardedPool* pool = context_->encode_pool;
-  const parquet::ColumnDescriptor* descr = file_->metadata()->schema()->Column(column_);
+  const parquet::ColumnDescriptor* descr = file_->schema().Column(column_);
   const int type_length = descr->type_length();
   const bool optional = descr->max_definition_level() > 0;
   parquet::ReaderProperties properties(pool);
   properties.enable_buffered_stream();
   properties.set_buffer_size(kStreamBuffer);
+  ARROW_ASSIGN_OR_RAISE(auto metadata, file_->RowGroupMetadata(row_group_));
   auto file =
-      parquet::ParquetFileReader::Open(file_->OpenInput(pool), properties, file_->metadata());
-  auto generic = file->RowGroup(row_group_)->Column(column_);
+      parquet::ParquetFileReader::Open(file_->OpenInput(pool), properties, std::move(metadata));
+  auto generic = file->RowGroup(0)->Column(column_);
   auto* reader = static_cast<parquet::TypedColumnReader<DType>*>(generic.get());
   NewValues<DType> fresh(matches_, take_, descr, pool);
   std::unique_ptr<ChunkEncoder<DType>> encoder;
@@ -319,14 +322,14 @@ arrow::Result<bool> ColumnRecoder::Run(ParquetAssembler* assembler, std::vector<
                      "a column has fewer rows than its row group: '" + file_->path() + "'");
   }
   // Taking rows away leaves the others in order.
-  if (encoder) ARROW_RETURN_NOT_OK(encoder->Close(/*keeps_order=*/!differs, pool));
+  if (encoder) ARROW_RETURN_NOT_OK(encoder->Close(/*only_rows_removed=*/!differs, pool));
   return differs;
 }
 
 arrow::Result<bool> ColumnRecoder::Dispatch(ParquetAssembler* assembler,
                                             std::vector<uint8_t>* changed) {
   try {
-    switch (file_->metadata()->schema()->Column(column_)->physical_type()) {
+    switch (file_->schema().Column(column_)->physical_type()) {
       case parquet::Type::BOOLEAN: return Run<parquet::BooleanType>(assembler, changed);
       case parquet::Type::INT32: return Run<parquet::Int32Type>(assembler, changed);
       case parquet::Type::INT64: return Run<parquet::Int64Type>(assembler, changed);

@@ -48,10 +48,11 @@ arrow::Result<FileStyle> StyleOf(const Target& target, const arrow::Schema& sour
     ARROW_ASSIGN_OR_RAISE(auto file, ParquetSource::Open(target.AbsolutePath(files[*newest]),
                                                          context->encode_pool->budget()));
     ARROW_ASSIGN_OR_RAISE(style.schema, ArrowSchemaOf(*file));
-    if (file->metadata()->num_row_groups() > 0) {
-      const auto group = file->metadata()->RowGroup(0);
+    if (file->num_row_groups() > 0) {
+      ARROW_ASSIGN_OR_RAISE(const auto metadata, file->RowGroupMetadata(0));
+      const auto group = metadata->RowGroup(0);
       for (int c = 0; c < group->num_columns(); ++c) {
-        const auto path = file->metadata()->schema()->Column(c)->path();
+        const auto path = file->schema().Column(c)->path();
         if (!context->options.compression) {
           builder.compression(path, group->ColumnChunk(c)->compression());
         }
@@ -59,8 +60,8 @@ arrow::Result<FileStyle> StyleOf(const Target& target, const arrow::Schema& sour
         if (!pages.all_dictionary_encoded) builder.disable_dictionary(path);
       }
     }
-    for (int c = 0; c < file->metadata()->num_columns(); ++c) {
-      const auto* column = file->metadata()->schema()->Column(c);
+    for (int c = 0; c < file->num_columns(); ++c) {
+      const auto* column = file->schema().Column(c);
       const bool decimal = column->logical_type() && column->logical_type()->is_decimal();
       if (decimal && column->physical_type() != parquet::Type::FIXED_LEN_BYTE_ARRAY &&
           column->physical_type() != parquet::Type::BYTE_ARRAY) {

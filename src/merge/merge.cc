@@ -158,7 +158,7 @@ class MergeRun {
       ARROW_ASSIGN_OR_RAISE(auto opened,
                             ParquetSource::Open(listing.AbsolutePath(file.relative_path),
                                                 context_.read_pool->budget()));
-      const int64_t rows = opened->metadata()->num_rows();
+      const int64_t rows = opened->num_rows();
       result_.target_count_before += rows;
       result_.files.push_back({opened->path(), rows, "preserved", file.version.size_bytes});
     }

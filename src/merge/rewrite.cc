@@ -23,7 +23,7 @@ struct ColumnPlan {
 std::vector<ColumnPlan> PlanColumns(const ParquetSource& file, const arrow::Schema& source,
                                     const MergeOptions& options) {
   std::vector<ColumnPlan> plans;
-  const parquet::SchemaDescriptor& schema = *file.metadata()->schema();
+  const parquet::SchemaDescriptor& schema = file.schema();
   for (int leaf = 0; leaf < schema.num_columns(); ++leaf) {
     const std::string& name = schema.GetColumnRoot(leaf)->name();
     ColumnPlan plan{leaf, source.GetFieldIndex(name), false};

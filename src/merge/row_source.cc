@@ -89,7 +89,7 @@ class ParquetRows final : public RowSource {
               std::shared_ptr<arrow::Schema> schema, RunContext* context)
       : RowSource(context), files_(std::move(files)) {
     schema_ = std::move(schema);
-    for (const auto& file : files_) num_rows_ += file->metadata()->num_rows();
+    for (const auto& file : files_) num_rows_ += file->num_rows();
   }
   int64_t size_bytes() const override {
     int64_t bytes = 0;
@@ -108,7 +108,7 @@ class ParquetRows final : public RowSource {
   arrow::Status ForEachBatch(const std::vector<std::string>& columns, const Visit& visit) override {
     int64_t ordinal = 0;
     for (const auto& file : files_) {
-      for (int g = 0; g < file->metadata()->num_row_groups(); ++g) {
+      for (int g = 0; g < file->num_row_groups(); ++g) {
         ARROW_RETURN_NOT_OK(ReadRowGroup(file, g, columns, kBatchRows, context_->read_pool,
                                          [&](const arrow::RecordBatch& batch) {
                                            ARROW_RETURN_NOT_OK(context_->progress.CheckCancelled());
@@ -131,8 +131,8 @@ class ParquetRows final : public RowSource {
       int64_t group_start = 0;
       size_t next = 0;
       for (const auto& file : files_) {
-        for (int g = 0; g < file->metadata()->num_row_groups(); ++g) {
-          const int64_t group_end = group_start + file->metadata()->RowGroup(g)->num_rows();
+        for (int g = 0; g < file->num_row_groups(); ++g) {
+          const int64_t group_end = group_start + file->row_group_rows(g);
           if (next < ordinals.size() && ordinals[next] < group_end) {
             int64_t ordinal = group_start;
             ARROW_RETURN_NOT_OK(ReadRowGroup(
@@ -169,7 +169,7 @@ class ParquetRows final : public RowSource {
   arrow::Result<int64_t> SampleBytesPerRow() {
     constexpr int64_t kSampleRows = 1024;
     for (const auto& file : files_) {
-      for (int g = 0; g < file->metadata()->num_row_groups(); ++g) {
+      for (int g = 0; g < file->num_row_groups(); ++g) {
         int64_t bytes = 0;
         int64_t rows = 0;
         for (const auto& field : schema_->fields()) {
@@ -296,17 +296,20 @@ arrow::Status ReadRowGroup(const std::shared_ptr<ParquetSource>& file, int row_g
     arrow_properties.set_batch_size(batch_rows);
     arrow_properties.set_pre_buffer(false);
     parquet::arrow::FileReaderBuilder builder;
-    ARROW_RETURN_NOT_OK(builder.Open(file->OpenInput(pool), reader_properties, file->metadata()));
+    ARROW_ASSIGN_OR_RAISE(const auto held, Reservation::Make(file->budget(), file->reader_bytes()));
+    ARROW_ASSIGN_OR_RAISE(auto metadata, file->RowGroupMetadata(row_group));
+    ARROW_RETURN_NOT_OK(
+        builder.Open(file->OpenInput(pool), reader_properties, std::move(metadata)));
     ARROW_ASSIGN_OR_RAISE(auto reader,
                           builder.memory_pool(pool)->properties(arrow_properties)->Build());
     std::vector<int> leaves;
-    const parquet::SchemaDescriptor& schema = *file->metadata()->schema();
+    const parquet::SchemaDescriptor& schema = file->schema();
     for (const std::string& name : columns) {
       for (int leaf = 0; leaf < schema.num_columns(); ++leaf) {
         if (schema.GetColumnRoot(leaf)->name() == name) leaves.push_back(leaf);
       }
     }
-    ARROW_ASSIGN_OR_RAISE(auto batches, reader->GetRecordBatchReader({row_group}, leaves));
+    ARROW_ASSIGN_OR_RAISE(auto batches, reader->GetRecordBatchReader({0}, leaves));
     while (true) {
       std::shared_ptr<arrow::RecordBatch> batch;
       ARROW_RETURN_NOT_OK(batches->ReadNext(&batch));
@@ -344,8 +347,8 @@ arrow::Result<std::shared_ptr<arrow::Schema>> ArrowSchemaOf(const ParquetSource&
   try {
     std::shared_ptr<arrow::Schema> schema;
     const arrow::Status read = parquet::arrow::FromParquetSchema(
-        file.metadata()->schema(), parquet::default_arrow_reader_properties(),
-        file.metadata()->key_value_metadata(), &schema);
+        &file.schema(), parquet::default_arrow_reader_properties(), file.key_value_metadata(),
+        &schema);
     if (!read.ok()) {
       return MakeError(ErrorKind::kUnsupportedFile,
                        "cannot read the schema of '" + file.path() + "': " + read.message());

@@ -76,10 +76,10 @@ arrow::Result<Target> Target::Open(DatasetListing listing, const arrow::Schema& 
     note_types(options.order_by, &target.order_types_);
     TargetFile next;
     next.file = entry;
-    next.num_rows = file->metadata()->num_rows();
-    for (int g = 0; g < file->metadata()->num_row_groups(); ++g) {
+    next.num_rows = file->num_rows();
+    for (int g = 0; g < file->num_row_groups(); ++g) {
       TargetRowGroup group;
-      group.num_rows = file->metadata()->RowGroup(g)->num_rows();
+      group.num_rows = file->row_group_rows(g);
       group.first_row = target.num_rows_;
       target.num_rows_ += group.num_rows;
       next.row_groups.push_back(std::move(group));

@@ -159,14 +159,14 @@ arrow::Status ReadKeys(const std::shared_ptr<ParquetSource>& file, int row_group
                                      return visit(batch);
                                    }));
   int64_t bytes = 0;
-  for (int c = 0; c < file->metadata()->num_columns(); ++c) {
-    const std::string& name = file->metadata()->schema()->GetColumnRoot(c)->name();
+  for (int c = 0; c < file->num_columns(); ++c) {
+    const std::string& name = file->schema().GetColumnRoot(c)->name();
     if (std::find(names.begin(), names.end(), name) != names.end()) {
       bytes += file->chunk_range(row_group, c).length;
     }
   }
   context->bytes_read += bytes;
-  context->progress.Advance(bytes, file->metadata()->RowGroup(row_group)->num_rows());
+  context->progress.Advance(bytes, file->row_group_rows(row_group));
   return arrow::Status::OK();
 }
 
