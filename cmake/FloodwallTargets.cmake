@@ -2,7 +2,7 @@
 # installed: libfloodwall.so is made of all their objects, a test links just what it tests.
 #
 # A module sees its own headers and, through LINKS, the modules to its right in
-#   merge -> dataset -> pool -> monitor -> probe -> base
+#   merge -> dataset -> spill -> pool -> monitor -> probe -> base
 # tools/check_includes.py checks the same order on the text of the includes.
 function(floodwall_module name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})

@@ -1,7 +1,7 @@
 """
 Fail on an include against the modules' direction, on files too long, on empty names.
 
-Order: merge -> dataset -> pool -> monitor -> probe -> base. A module includes its own headers,
+Order: merge -> dataset -> spill -> pool -> monitor -> probe -> base. A module includes its own headers,
 public headers, and private headers of modules to its right.
 """
 
@@ -11,7 +11,7 @@ import re
 import sys
 from pathlib import Path
 
-ORDER = ["merge", "dataset", "pool", "monitor", "probe", "base"]
+ORDER = ["merge", "dataset", "spill", "pool", "monitor", "probe", "base"]
 MAX_LINES = 400
 MAX_PUBLIC_LINES = 250
 EMPTY_NAMES = re.compile(r"(util|helper|common|manager|misc|impl)", re.IGNORECASE)

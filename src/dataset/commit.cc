@@ -130,7 +130,8 @@ arrow::Result<RecoveryResult> RecoverLocked(Storage* storage, const std::string&
   }
   for (const std::string& name : NamesIn(ControlDirectory(root))) {
     const std::string path = ControlDirectory(root) + "/" + name;
-    if (name.rfind("stage-", 0) == 0) {
+    // Spill files have no names; a killed merge leaves their directory, at most with one file.
+    if (name.rfind("stage-", 0) == 0 || name.rfind("spill-", 0) == 0) {
       ARROW_ASSIGN_OR_RAISE(const int64_t bytes, RemoveStage(storage, path));
       result.staged_bytes_removed += bytes;
     } else if (name.rfind("journal-", 0) == 0) {

@@ -3,8 +3,8 @@
 /// The journaled commit: staged files become the dataset all together or not at all.
 ///
 /// Layout: `<root>/_floodwall/lock` (flock, never removed), `_floodwall/stage-<token>/`
-/// (files whose names never end in ".parquet"), `_floodwall/journal-<token>` while it is
-/// written, `_floodwall/committed` from the commit point until publication is complete.
+/// (files whose names never end in ".parquet"), `spill-<token>/` while a merge spills,
+/// `journal-<token>` while it is written, `committed` from the commit point until publication is complete.
 /// Protocol: sync staged files and their directory; write and sync the journal; rename it to
 /// `committed` and sync `_floodwall/` (the commit point); rename staged files into place,
 /// unlink removed ones, sync every touched directory; unlink `committed`; remove the stage.

@@ -1,4 +1,5 @@
 #include <cerrno>
+#include <filesystem>
 
 #include "dataset/commit.h"
 #include "dataset/journal.h"
@@ -132,6 +133,19 @@ TEST(Recover, LeavesADatasetWithoutControlDirectoryAlone) {
   EXPECT_EQ(RecoverDataset(Storage::Posix(), directory.path()).ValueOrDie().action,
             RecoveryAction::kNone);
   EXPECT_EQ(directory.Contents(), kOld);
+}
+
+TEST(Recover, RemovesWhatAKilledMergeSpilled) {
+  testing::TemporaryDirectory directory;
+  WriteOld(directory);
+  directory.Write("_floodwall/spill-0123/0", "four");
+  std::filesystem::create_directory(directory.path() + "/_floodwall/spill-4567");
+  const auto result = RecoverDataset(Storage::Posix(), directory.path()).ValueOrDie();
+  EXPECT_EQ(result.action, RecoveryAction::kCleaned);
+  EXPECT_EQ(result.staged_bytes_removed, 4);
+  EXPECT_FALSE(std::filesystem::exists(directory.path() + "/_floodwall/spill-0123"));
+  EXPECT_FALSE(std::filesystem::exists(directory.path() + "/_floodwall/spill-4567"));
+  EXPECT_EQ(DataFiles(directory), kOld);
 }
 
 TEST(Recover, ATornJournalIsAnErrorAndNotAGuess) {

@@ -11,6 +11,8 @@ def write(root: Path, name: str, text: str) -> None:
 def test_finds_each_kind_of_fault(tmp_path: Path) -> None:
     write(tmp_path, "src/pool/sources.cmake", "SOURCES a.cc")
     write(tmp_path, "src/pool/a.cc", '#include "merge/x.h"\n#include "base/log.h"\n')
+    write(tmp_path, "src/spill/sources.cmake", "SOURCES c.cc")
+    write(tmp_path, "src/spill/c.cc", '#include "pool/x.h"\n#include "dataset/storage.h"\n')
     write(tmp_path, "src/pool/b.cc", "#include <parquet/types.h>\n")
     write(tmp_path, "src/base/string_util.h", "")
     write(tmp_path, "include/floodwall/long.h", "\n" * 251)
@@ -23,6 +25,7 @@ def test_finds_each_kind_of_fault(tmp_path: Path) -> None:
         "src/pool/a.cc:1",
         "src/pool/b.cc:1",
         "src/pool/b.cc:1",
+        "src/spill/c.cc:2",
     ]
 
 
