@@ -30,10 +30,10 @@ class FLOODWALL_EXPORT MergeSource {
  public:
   /// Rows in memory, the caller's own: not counted against the budget, not copied whole.
   static MergeSource FromTable(std::shared_ptr<arrow::Table> table);
-  /// A stream that can be read once. Its rows are held in the budget; a stream that does not
-  /// fit is refused with the memory it needs.
+  /// A stream that can be read once. Its rows are held while they take at most a quarter of the
+  /// budget, else spilled.
   static MergeSource FromReader(std::shared_ptr<arrow::RecordBatchReader> reader);
-  /// Parquet files, in this order. Only their keys and the rows in work are held.
+  /// Parquet files, in this order, of any size: read where they are, as often as needed.
   static MergeSource FromParquet(std::vector<std::string> paths);
 
   const std::shared_ptr<arrow::Table>& table() const { return table_; }

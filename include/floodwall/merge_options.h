@@ -63,12 +63,12 @@ enum class NewColumns {
 
 /// Where a merge is. Everything that is not known yet is 0.
 struct MergeProgress {
-  std::string phase;  ///< "plan" "ingest" "match" "rewrite" "insert" "commit" "done"
+  std::string phase;  ///< "plan" "spool" "ingest" "match" "rewrite" "insert" "commit" "done"
   int64_t done_bytes = 0;
   int64_t total_bytes = 0;
   int64_t done_rows = 0;
   int64_t total_rows = 0;
-  int64_t spilled_bytes = 0;
+  int64_t spilled_bytes = 0;  ///< written to spill files so far
   int64_t used_bytes = 0;   ///< of the budget, now
   int64_t limit_bytes = 0;  ///< of the budget
   double elapsed_s = 0;
@@ -93,6 +93,7 @@ class FLOODWALL_EXPORT MergeControl {
   std::weak_ptr<Budget> budget_;
   std::atomic<int64_t> done_bytes_{0};
   std::atomic<int64_t> done_rows_{0};
+  std::atomic<int64_t> spilled_bytes_{0};
 };
 
 struct MergeOptions {
@@ -124,6 +125,12 @@ struct MergeOptions {
   /// Encoded size at which new files start another row group. Larger groups compress and
   /// scan better, smaller ones prune better; a small budget makes them smaller.
   int64_t row_group_bytes = 64 << 20;
+
+  /// Where what does not fit in memory is written; empty: `_floodwall/` in the dataset. Made when
+  /// missing. Files there have no names: they are gone when the merge ends, however it ends.
+  std::string spill_directory;
+  /// Most bytes of spill files at a time; negative: 90 % of the free space at first use.
+  int64_t max_spill_bytes = -1;
 
   /// Files matched and rewritten at once; 0: the CPUs this process may use. Threads share
   /// the memory bound and never change the bytes written.

@@ -40,7 +40,7 @@ struct MergeResult {
   int64_t bytes_written = 0;      ///< sizes of the files written
   int64_t bytes_copied = 0;       ///< part of bytes_written copied without decoding
   int64_t bytes_encoded = 0;      ///< part of bytes_written encoded anew
-  int64_t bytes_spilled = 0;
+  int64_t bytes_spilled = 0;      ///< written to spill files; 0: everything fitted in memory
   int threads = 1;
   std::vector<std::pair<std::string, double>> phase_seconds;
 };

@@ -98,6 +98,8 @@ void BindMerge(nb::module_& m) {
       .def_rw("new_columns", &MergeOptions::new_columns)
       .def_rw("max_rows_per_file", &MergeOptions::max_rows_per_file)
       .def_rw("row_group_bytes", &MergeOptions::row_group_bytes)
+      .def_rw("spill_directory", &MergeOptions::spill_directory)
+      .def_rw("max_spill_bytes", &MergeOptions::max_spill_bytes)
       .def_rw("threads", &MergeOptions::threads)
       .def(
           "set_compression",

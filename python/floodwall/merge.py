@@ -181,6 +181,8 @@ def merge(
     max_rows_per_file: int = 5_000_000,
     row_group_bytes: int | str = "64MiB",
     allow_delete_all: bool = False,
+    spill_directory: str | os.PathLike[str] | None = None,
+    max_spill: int | str | None = None,
     threads: int | None = None,
     memory_monitor: MemoryMonitor | None = None,
     progress: Callable[[MergeProgress], object] | bool | None = None,
@@ -191,7 +193,7 @@ def merge(
     Args:
         data: A Table, a list of Tables, anything with ``__arrow_c_stream__``, a Dataset, or
             path, paths or glob of Parquet files. Tables stay the caller's memory; a stream is
-            held within the budget; of files only keys and the rows in work are held.
+            held while it is small and spilled otherwise; files are read where they are.
         path: A directory of ``*.parquet`` files (created when missing, except for update and
             delete) or one such file.
         strategy: ``"upsert"``; ``"insert"`` (existing files stay untouched); ``"update"``;
@@ -216,6 +218,10 @@ def merge(
         max_rows_per_file: New files are split here.
         row_group_bytes: Size at which new files start another row group.
         allow_delete_all: Lets ``"full_merge"`` with a source without rows empty the target.
+        spill_directory: Where what does not fit in memory is written; default inside the dataset,
+            in ``_floodwall``. Nothing stays there, however the merge ends.
+        max_spill: Most bytes on disk for that at a time, or text such as ``"20GiB"``; default
+            90 % of the free space.
         threads: Files worked on at once; default the CPUs this process may use. They share the
             bound and never change the bytes written.
         memory_monitor: Checked about ten times a second while the merge runs; at ``EMERGENCY``
@@ -229,6 +235,7 @@ def merge(
         ConflictError: Somebody else merges into, or changed, the dataset.
         CommitError: The file system refused (an ``OSError``).
         MemoryError: ``memory_monitor`` saw an emergency before the commit point.
+        SpillError: The spill directory refused, or ``max_spill`` is used up (an ``OSError``).
 
     On any error before the commit point the dataset is as it was. A killed merge leaves the old
     dataset, or one that the next merge or ``recover`` completes.
@@ -252,6 +259,12 @@ def merge(
     options.new_columns = _choose("new_columns", new_columns, _core.NewColumns)
     options.max_rows_per_file = _positive("max_rows_per_file", max_rows_per_file)
     options.row_group_bytes = to_bytes("row_group_bytes", row_group_bytes)
+    if spill_directory is not None:
+        options.spill_directory = os.fspath(spill_directory)
+        if not options.spill_directory:
+            raise MergeError("spill_directory must name a directory, got an empty path")
+    if max_spill is not None:
+        options.max_spill_bytes = to_bytes("max_spill", max_spill)
     options.threads = 0 if threads is None else _positive("threads", threads)
     if compression is not None:
         name = "uncompressed" if compression.lower() == "none" else compression.lower()

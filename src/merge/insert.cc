@@ -1,105 +1,24 @@
 #include "merge/insert.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstdio>
 #include <memory>
 #include <new>
 #include <random>
 
-#include "arrow/util/byte_size.h"
-#include "dataset/staged_output.h"
+#include "arrow/builder.h"
+#include "arrow/compute/api.h"
 #include "floodwall/bytes.h"
-#include "merge/fit_values.h"
-#include "parquet/arrow/writer.h"
+#include "merge/new_file.h"
 #include "parquet/exception.h"
-#include "parquet/properties.h"
 
 namespace floodwall {
 namespace {
 
-constexpr int64_t kMaxGroupRows = 1 << 20;
-/// Columns whose dictionary would overflow cost an encoder this much before it gives up.
-constexpr int64_t kEncoderBytes = 8 * kMiB;
-
-/// How new files look.
-struct FileStyle {
-  std::shared_ptr<arrow::Schema> schema;
-  std::shared_ptr<parquet::WriterProperties> properties;
-  std::shared_ptr<parquet::ArrowWriterProperties> arrow_properties;
-};
-
-arrow::Result<FileStyle> StyleOf(const Target& target, const arrow::Schema& source_schema,
-                                 RunContext* context) {
-  FileStyle style;
-  parquet::WriterProperties::Builder builder;
-  builder.memory_pool(context->encode_pool)->enable_write_page_index();
-  builder.compression(context->options.compression.value_or(parquet::Compression::SNAPPY));
-  builder.max_row_group_length(kMaxGroupRows)->created_by("floodwall");
-  // Small dictionaries only: a wide one that overflows costs thirty times its page.
-  builder.dictionary_pagesize_limit(256 * kKiB);
-  parquet::ArrowWriterProperties::Builder arrow_builder;
-  arrow_builder.set_use_threads(false);
-  arrow_builder.store_schema();
-  auto newest = target.newest_file();
-  if (!newest) {
-    style.schema = arrow::schema(source_schema.fields(), source_schema.metadata());
-  } else {
-    const auto& files = target.files();
-    ARROW_ASSIGN_OR_RAISE(auto file, ParquetSource::Open(target.AbsolutePath(files[*newest]),
-                                                         context->encode_pool->budget()));
-    ARROW_ASSIGN_OR_RAISE(style.schema, ArrowSchemaOf(*file));
-    if (file->num_row_groups() > 0) {
-      ARROW_ASSIGN_OR_RAISE(const auto metadata, file->RowGroupMetadata(0));
-      const auto group = metadata->RowGroup(0);
-      for (int c = 0; c < group->num_columns(); ++c) {
-        const auto path = file->schema().Column(c)->path();
-        if (!context->options.compression) {
-          builder.compression(path, group->ColumnChunk(c)->compression());
-        }
-        ARROW_ASSIGN_OR_RAISE(const PageSummary pages, file->ScanPages(0, c));
-        if (!pages.all_dictionary_encoded) builder.disable_dictionary(path);
-      }
-    }
-    for (int c = 0; c < file->num_columns(); ++c) {
-      const auto* column = file->schema().Column(c);
-      const bool decimal = column->logical_type() && column->logical_type()->is_decimal();
-      if (decimal && column->physical_type() != parquet::Type::FIXED_LEN_BYTE_ARRAY &&
-          column->physical_type() != parquet::Type::BYTE_ARRAY) {
-        builder.enable_store_decimal_as_integer();
-      }
-      if (column->physical_type() == parquet::Type::INT96) {
-        arrow_builder.enable_deprecated_int96_timestamps();
-      }
-    }
-  }
-  style.properties = builder.build();
-  style.arrow_properties = arrow_builder.build();
-  return style;
-}
-
-/// The rows in the file's columns and types.
-arrow::Result<std::shared_ptr<arrow::Table>> Shape(const RowSet& rows,
-                                                   std::span<const int64_t> ordinals,
-                                                   const arrow::Schema& schema,
-                                                   arrow::MemoryPool* pool) {
-  std::vector<std::shared_ptr<arrow::Array>> columns;
-  for (const auto& field : schema.fields()) {
-    const int column = rows.table()->schema()->GetFieldIndex(field->name());
-    std::shared_ptr<arrow::Array> values;
-    if (column < 0) {
-      ARROW_ASSIGN_OR_RAISE(
-          values,
-          arrow::MakeArrayOfNull(field->type(), static_cast<int64_t>(ordinals.size()), pool));
-    } else {
-      ARROW_ASSIGN_OR_RAISE(values, rows.Take(column, ordinals, pool));
-    }
-    ARROW_ASSIGN_OR_RAISE(values, FitValues(std::move(values), field->type(), field->nullable(),
-                                            field->name(), pool));
-    columns.push_back(std::move(values));
-  }
-  return arrow::Table::Make(arrow::schema(schema.fields(), schema.metadata()), std::move(columns),
-                            static_cast<int64_t>(ordinals.size()));
-}
+/// Rows that are encoded at once, of narrow columns. Parquet's writers look at their page after
+/// every 1024 rows, so slices are multiples of that or, for wide values, less.
+constexpr int64_t kMaxSliceRows = 32768;
 
 std::string MakeName(uint64_t salt, int i) {
   char name[64];
@@ -108,59 +27,204 @@ std::string MakeName(uint64_t salt, int i) {
   return name;
 }
 
-/// Writes one new file after another.
-class FileSequence {
+class Inserter {
  public:
-  FileSequence(FileStyle style, uint64_t salt, Storage* storage, Commit* commit,
-               RunContext* context)
-      : style_(std::move(style)),
-        salt_(salt),
+  Inserter(const Target& target, RowSource* source, const RowBitmap& wanted, Storage* storage,
+           Commit* commit, RunContext* context)
+      : target_(target),
+        source_(source),
+        wanted_(wanted),
         storage_(storage),
         commit_(commit),
         context_(context) {}
 
-  arrow::Status WriteRowGroup(const arrow::Table& table) {
-    if (writer_ && file_.num_rows + table.num_rows() > context_->options.max_rows_per_file) {
-      ARROW_RETURN_NOT_OK(Close());
+  arrow::Result<std::vector<InsertedFile>> Run(int64_t count) {
+    ARROW_RETURN_NOT_OK(Plan(count));
+    int64_t next = 0;
+    int64_t loaded_until = 0;
+    std::shared_ptr<const RowSet> rows;
+    for (int64_t left = count; left > 0;) {
+      ARROW_RETURN_NOT_OK(context_->progress.CheckCancelled());
+      const int64_t n = std::min(left, group_rows_);
+      const int64_t end = EndOf(next, n);
+      if (window_rows_ > 0 && end > loaded_until) {
+        rows.reset();
+        ARROW_ASSIGN_OR_RAISE(rows, LoadWindow(next, std::min(left, window_rows_), &loaded_until));
+      }
+      ARROW_RETURN_NOT_OK(WriteRowGroup(n, next, end, rows.get()));
+      context_->progress.Advance(0, n);
+      next = end;
+      left -= n;
     }
-    if (!writer_) {
-      ARROW_ASSIGN_OR_RAISE(auto staged, storage_->CreateFile(commit_->StagePath(), 0644));
-      file_ = InsertedFile{staged->path(), MakeName(salt_, next_++), 0, 0};
-      ARROW_ASSIGN_OR_RAISE(sink_, StagedOutput::Make(std::move(staged), context_->encode_pool));
-      ARROW_ASSIGN_OR_RAISE(
-          writer_, parquet::arrow::FileWriter::Open(*style_.schema, context_->encode_pool, sink_,
-                                                    style_.properties, style_.arrow_properties));
-    }
-    ARROW_RETURN_NOT_OK(writer_->WriteTable(table, std::max<int64_t>(table.num_rows(), 1)));
-    file_.num_rows += table.num_rows();
-    return arrow::Status::OK();
+    ARROW_RETURN_NOT_OK(CloseFile());
+    return std::move(files_);
   }
-
-  arrow::Status Close() {
-    if (!writer_) return arrow::Status::OK();
-    ARROW_RETURN_NOT_OK(writer_->Close());
-    ARROW_RETURN_NOT_OK(sink_->Sync());
-    file_.size_bytes = sink_->position();
-    ARROW_RETURN_NOT_OK(sink_->Close());
-    writer_.reset();
-    context_->bytes_written += file_.size_bytes;
-    context_->bytes_encoded += file_.size_bytes;
-    files_.push_back(std::move(file_));
-    return arrow::Status::OK();
-  }
-
-  std::vector<InsertedFile> TakeFiles() { return std::move(files_); }
 
  private:
-  FileStyle style_;
-  uint64_t salt_;
+  arrow::Status Plan(int64_t count) {
+    ARROW_ASSIGN_OR_RAISE(style_, FileStyle::Of(target_, *source_->schema(), context_));
+    ARROW_ASSIGN_OR_RAISE(const auto value_bytes, source_->LogicalBytesPerValue());
+    double row_bytes = 0;
+    int64_t column_need = 0;
+    for (const auto& field : style_.schema->fields()) {
+      const int column = source_->schema()->GetFieldIndex(field->name());
+      columns_.push_back(column);
+      const double bytes = column < 0 ? 0 : value_bytes[static_cast<size_t>(column)];
+      row_bytes += bytes;
+      const auto fit = static_cast<uint64_t>(static_cast<double>(NewFile::kSliceBytes) /
+                                             std::max(bytes, 1.0));
+      slice_rows_.push_back(
+          std::clamp<int64_t>(static_cast<int64_t>(std::bit_floor(fit)), 1, kMaxSliceRows));
+      if (column >= 0) {
+        ARROW_ASSIGN_OR_RAISE(const int64_t need, source_->ReadNeed({field->name()}));
+        column_need = std::max(column_need, need);
+      }
+    }
+    group_rows_ = std::min({FileStyle::kMaxGroupRows, context_->options.max_rows_per_file,
+                            std::max<int64_t>(1, static_cast<int64_t>(
+                                                     static_cast<double>(
+                                                         context_->options.row_group_bytes) /
+                                                     std::max(row_bytes, 1.0)))});
+    // A slice is taken, cast, gathered and encoded.
+    const int64_t need = NewFile::kEncoderBytes + 6 * NewFile::kSliceBytes;
+    const int64_t room = context_->budget->available_bytes() - need;
+    if (room < column_need) {
+      const int64_t minimum = context_->budget->used_bytes() + need + column_need;
+      return context_->TooSmall("writing new rows takes " + FormatBytes(minimum),
+                                minimum + minimum / 16);
+    }
+    if (source_->resident()) {
+      window_rows_ = count;
+      return arrow::Status::OK();
+    }
+    // Rows are there twice while they are loaded, beside their ordinals.
+    ARROW_ASSIGN_OR_RAISE(const int64_t loaded, source_->LoadedBytesPerRow());
+    const int64_t fits = (room - column_need) / (2 * loaded + 16);
+    window_rows_ = fits >= count ? count : fits / group_rows_ * group_rows_;
+    return arrow::Status::OK();
+  }
+
+  /// Behind the n-th wanted row from `first` on.
+  int64_t EndOf(int64_t first, int64_t n) const {
+    int64_t end = first;
+    for (; n > 0; ++end) n -= wanted_.Get(end) ? 1 : 0;
+    return end;
+  }
+
+  arrow::Result<std::shared_ptr<const RowSet>> LoadWindow(int64_t first, int64_t count,
+                                                          int64_t* until) {
+    std::vector<int64_t> ordinals;
+    if (source_->resident()) {
+      *until = source_->num_rows();
+      return source_->Load(std::move(ordinals));
+    }
+    ordinals.reserve(static_cast<size_t>(count));
+    int64_t next = first;
+    for (; count > 0; ++next) {
+      if (!wanted_.Get(next)) continue;
+      ordinals.push_back(next);
+      --count;
+    }
+    *until = next;
+    return source_->Load(std::move(ordinals));
+  }
+
+  arrow::Status WriteRowGroup(int64_t rows, int64_t first, int64_t last, const RowSet* loaded) {
+    if (file_ && file_->num_rows() + rows > context_->options.max_rows_per_file) {
+      ARROW_RETURN_NOT_OK(CloseFile());
+    }
+    if (!file_) {
+      ARROW_ASSIGN_OR_RAISE(auto staged, storage_->CreateFile(commit_->StagePath(), 0644));
+      staged_path_ = staged->path();
+      ARROW_ASSIGN_OR_RAISE(file_, NewFile::Make(style_, std::move(staged), context_));
+    }
+    return file_->WriteRowGroup(
+        rows, slice_rows_, [&](int column, const NewFile::Sink& sink) -> arrow::Status {
+          if (columns_[static_cast<size_t>(column)] < 0) return FeedNulls(column, rows, sink);
+          return loaded != nullptr ? FeedLoaded(*loaded, column, first, last, sink)
+                                   : FeedRead(column, first, last, sink);
+        });
+  }
+
+  arrow::Status FeedNulls(int column, int64_t rows, const NewFile::Sink& sink) {
+    while (rows > 0) {
+      const int64_t n = std::min(rows, kMaxSliceRows);
+      ARROW_ASSIGN_OR_RAISE(auto nulls,
+                            arrow::MakeArrayOfNull(style_.schema->field(column)->type(), n,
+                                                   context_->encode_pool));
+      ARROW_RETURN_NOT_OK(sink(std::move(nulls)));
+      rows -= n;
+    }
+    return arrow::Status::OK();
+  }
+
+  arrow::Status FeedLoaded(const RowSet& rows, int column, int64_t first, int64_t last,
+                           const NewFile::Sink& sink) {
+    const auto slice = static_cast<size_t>(slice_rows_[static_cast<size_t>(column)]);
+    std::vector<int64_t> ordinals;
+    for (int64_t i = first; i < last; ++i) {
+      if (wanted_.Get(i)) ordinals.push_back(i);
+      if (ordinals.size() == slice || (i + 1 == last && !ordinals.empty())) {
+        ARROW_ASSIGN_OR_RAISE(auto values, rows.Take(columns_[static_cast<size_t>(column)],
+                                                     ordinals, context_->encode_pool));
+        ARROW_RETURN_NOT_OK(sink(std::move(values)));
+        ordinals.clear();
+      }
+    }
+    return arrow::Status::OK();
+  }
+
+  arrow::Status FeedRead(int column, int64_t first, int64_t last, const NewFile::Sink& sink) {
+    arrow::compute::ExecContext exec(context_->encode_pool);
+    exec.set_use_threads(false);
+    const auto visit = [&](int64_t ordinal, const arrow::RecordBatch& batch) -> arrow::Status {
+      arrow::Int64Builder wanted(context_->encode_pool);
+      for (int64_t i = 0; i < batch.num_rows(); ++i) {
+        if (wanted_.Get(ordinal + i)) ARROW_RETURN_NOT_OK(wanted.Append(i));
+      }
+      if (wanted.length() == batch.num_rows()) return sink(batch.column(0));
+      if (wanted.length() == 0) return arrow::Status::OK();
+      ARROW_ASSIGN_OR_RAISE(auto indices, wanted.Finish());
+      ARROW_ASSIGN_OR_RAISE(
+          auto taken,
+          arrow::compute::Take(*batch.column(0), *indices,
+                               arrow::compute::TakeOptions::NoBoundsCheck(), &exec));
+      return sink(std::move(taken));
+    };
+    return source_->ReadRows({style_.schema->field(column)->name()}, first, last, visit);
+  }
+
+  arrow::Status CloseFile() {
+    if (!file_) return arrow::Status::OK();
+    InsertedFile out{staged_path_, MakeName(salt_, static_cast<int>(files_.size())),
+                     file_->num_rows(), 0};
+    ARROW_ASSIGN_OR_RAISE(out.size_bytes, file_->Close());
+    file_.reset();
+    context_->bytes_written += out.size_bytes;
+    context_->bytes_encoded += out.size_bytes;
+    files_.push_back(std::move(out));
+    return arrow::Status::OK();
+  }
+
+  static uint64_t MakeSalt() {
+    std::random_device device;
+    return (static_cast<uint64_t>(device()) << 32) | device();
+  }
+
+  const Target& target_;
+  RowSource* source_;
+  const RowBitmap& wanted_;
   Storage* storage_;
   Commit* commit_;
   RunContext* context_;
-  int next_ = 0;
-  InsertedFile file_;
-  std::shared_ptr<StagedOutput> sink_;
-  std::unique_ptr<parquet::arrow::FileWriter> writer_;
+  FileStyle style_;
+  std::vector<int> columns_;         ///< of the source, by field of the style; -1: nulls
+  std::vector<int64_t> slice_rows_;  ///< by field of the style
+  int64_t group_rows_ = 0;
+  int64_t window_rows_ = 0;  ///< loaded at once, whole row groups; 0: read column by column
+  const uint64_t salt_ = MakeSalt();
+  std::string staged_path_;
+  std::unique_ptr<NewFile> file_;
   std::vector<InsertedFile> files_;
 };
 
@@ -172,42 +236,9 @@ arrow::Result<std::vector<InsertedFile>> InsertRows(const Target& target, RowSou
                                                     RunContext* context) {
   if (count == 0) return std::vector<InsertedFile>{};
   context->progress.StartPhase("insert", 0, count);
-  ARROW_ASSIGN_OR_RAISE(const int64_t loaded, source->LoadedBytesPerRow());
-  const int64_t row_bytes = std::max<int64_t>(loaded, 64);
-  // Loaded rows, the rows shaped for the file, and the encoder share what is left.
-  const int64_t room = context->budget->available_bytes() - kEncoderBytes;
-  const int64_t fits = room / (4 * row_bytes);
-  const int64_t group_rows = std::min(
-      {fits, kMaxGroupRows, std::max<int64_t>(1, context->options.row_group_bytes / row_bytes),
-       context->options.max_rows_per_file});
-  if (fits < std::min<int64_t>(count, 1024)) {
-    const int64_t minimum = context->budget->used_bytes() + kEncoderBytes +
-                            4 * row_bytes * std::min<int64_t>(count, 1024);
-    return context->TooSmall("writing new rows takes " + FormatBytes(minimum), minimum);
-  }
-  std::random_device device;
-  const uint64_t salt = (static_cast<uint64_t>(device()) << 32) | device();
   try {
-    ARROW_ASSIGN_OR_RAISE(FileStyle style, StyleOf(target, *source->schema(), context));
-    const auto schema = style.schema;
-    FileSequence files(std::move(style), salt, storage, commit, context);
-    int64_t next = 0;
-    while (next < source->num_rows()) {
-      ARROW_RETURN_NOT_OK(context->progress.CheckCancelled());
-      std::vector<int64_t> ordinals;
-      for (; next < source->num_rows() && static_cast<int64_t>(ordinals.size()) < group_rows;
-           ++next) {
-        if (wanted.Get(next)) ordinals.push_back(next);
-      }
-      if (ordinals.empty()) break;
-      ARROW_ASSIGN_OR_RAISE(auto rows, source->Load(ordinals));
-      ARROW_ASSIGN_OR_RAISE(auto table, Shape(*rows, ordinals, *schema, context->encode_pool));
-      rows.reset();
-      ARROW_RETURN_NOT_OK(files.WriteRowGroup(*table));
-      context->progress.Advance(0, table->num_rows());
-    }
-    ARROW_RETURN_NOT_OK(files.Close());
-    return files.TakeFiles();
+    Inserter inserter(target, source, wanted, storage, commit, context);
+    return inserter.Run(count);
   } catch (const parquet::ParquetStatusException& e) {
     return e.status();
   } catch (const parquet::ParquetException& e) {

@@ -2,9 +2,12 @@
 
 /// Writes source rows without a match into new files.
 ///
+/// Row groups and files are cut by the data and the options, never by the budget: where a row
+/// group's rows do not fit, its columns are read one after another.
+///
 /// Threading: one thread. Errors: kSchemaMismatch for values that do not fit, kCommit from
-/// the staged files. Memory: one row group of source rows, sized by the budget, and its
-/// encoder. Lifetime: borrows everything.
+/// the staged files, kMemoryLimitTooSmall. Memory: an encoder and the rows of a window, or of
+/// one column what reading it takes. Lifetime: borrows everything.
 
 #include <cstdint>
 #include <string>

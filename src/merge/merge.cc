@@ -95,6 +95,8 @@ class MergeRun {
     }
     if (!listing.exists) ARROW_RETURN_NOT_OK(CreateRoot(listing.root));
     ARROW_RETURN_NOT_OK(OpenTarget(path));
+    context_.OpenSpill(target_.listing().root);
+    ARROW_RETURN_NOT_OK(source_->Prepare());
     return MergeRows();
   }
 
@@ -230,6 +232,7 @@ class MergeRun {
     result_.bytes_written = context_.bytes_written;
     result_.bytes_copied = context_.bytes_copied;
     result_.bytes_encoded = context_.bytes_encoded;
+    if (context_.spill) result_.bytes_spilled = context_.spill->bytes_spilled();
     return std::move(result_);
   }
 

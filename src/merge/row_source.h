@@ -2,10 +2,13 @@
 
 /// The source of a merge as rows with ordinals (their position), read as often as needed.
 ///
-/// Threading: ForEachBatch and Load from one thread; a RowSet from many. Errors:
-/// kUnsupportedFile, OutOfMemory from the pools, the stream's own. Units: rows, bytes.
-/// Lifetime: a RowSet may outlive nothing but its source. Memory: a table's rows are the
-/// caller's; loaded rows come from the payload pool.
+/// Three kinds: a table (the caller's memory), Parquet files (read where they are) and a stream,
+/// which is held while it is small and otherwise spilled once.
+///
+/// Threading: one thread, but a RowSet from many. Errors: kUnsupportedFile, kSpill, OutOfMemory
+/// from the pools, the stream's own. Units: rows, bytes. Lifetime: a RowSet may outlive nothing
+/// but its source. Memory: loaded rows come from the payload pool, batches on their way from the
+/// read pool.
 
 #include <functional>
 #include <memory>
@@ -15,24 +18,32 @@
 
 #include "arrow/result.h"
 #include "arrow/table.h"
-#include "dataset/parquet_source.h"
 #include "floodwall/merge.h"
 #include "merge/run_context.h"
 
 namespace floodwall {
 
-/// Rows of the source in memory, found by ordinal.
+/// Rows of the source, found by ordinal.
 class RowSet {
  public:
+  virtual ~RowSet() = default;
+  /// The values of one column for the given ordinals, in that order, in one array.
+  virtual arrow::Result<std::shared_ptr<arrow::Array>> Take(int column,
+                                                            std::span<const int64_t> ordinals,
+                                                            arrow::MemoryPool* pool) const = 0;
+};
+
+/// Rows in memory.
+class LoadedRows final : public RowSet {
+ public:
   /// Every row of the table; ordinals are positions.
-  explicit RowSet(std::shared_ptr<arrow::Table> table) : table_(std::move(table)) {}
+  explicit LoadedRows(std::shared_ptr<arrow::Table> table) : table_(std::move(table)) {}
   /// Row i of the table has ordinal ordinals[i]; ascending.
-  RowSet(std::shared_ptr<arrow::Table> table, std::vector<int64_t> ordinals)
+  LoadedRows(std::shared_ptr<arrow::Table> table, std::vector<int64_t> ordinals)
       : table_(std::move(table)), ordinals_(std::move(ordinals)), sparse_(true) {}
 
-  /// The values of one column for the given ordinals, in that order, in one array.
   arrow::Result<std::shared_ptr<arrow::Array>> Take(int column, std::span<const int64_t> ordinals,
-                                                    arrow::MemoryPool* pool) const;
+                                                    arrow::MemoryPool* pool) const override;
   const std::shared_ptr<arrow::Table>& table() const { return table_; }
 
  private:
@@ -45,39 +56,50 @@ class RowSource {
  public:
   using Visit = std::function<arrow::Status(int64_t first_ordinal, const arrow::RecordBatch&)>;
 
-  /// Opens files or drains a stream into the budget.
+  /// Opens files or a stream, of which it reads the first rows at most.
   static arrow::Result<std::unique_ptr<RowSource>> Make(const MergeSource& source,
                                                         RunContext* context);
   virtual ~RowSource() = default;
 
   const std::shared_ptr<arrow::Schema>& schema() const { return schema_; }
+  /// Final once prepared; before that it only tells whether there are any.
   int64_t num_rows() const { return num_rows_; }
+  /// Reads what can be read only once. Before any of the calls below.
+  virtual arrow::Status Prepare() { return arrow::Status::OK(); }
+
+  /// Whether all rows are in memory for as long as the source is.
+  virtual bool resident() const = 0;
   /// Encoded bytes behind the rows; 0 for rows in memory.
   virtual int64_t size_bytes() const = 0;
   /// Bytes a loaded row takes, measured on a sample; 0 when rows are in memory already.
   virtual arrow::Result<int64_t> LoadedBytesPerRow() = 0;
-  /// All rows in order, only the named columns.
-  virtual arrow::Status ForEachBatch(const std::vector<std::string>& columns,
-                                     const Visit& visit) = 0;
+  /// Memory that reading these columns together takes, at most.
+  virtual arrow::Result<int64_t> ReadNeed(const std::vector<std::string>& columns) = 0;
+  /// The rows from `first` until `last` in order, only the named columns.
+  virtual arrow::Status ReadRows(const std::vector<std::string>& columns, int64_t first,
+                                 int64_t last, const Visit& visit) = 0;
+  /// All of them.
+  arrow::Status ForEachBatch(const std::vector<std::string>& columns, const Visit& visit) {
+    return ReadRows(columns, 0, num_rows_, visit);
+  }
   /// The rows with these ascending ordinals.
   virtual arrow::Result<std::shared_ptr<const RowSet>> Load(std::vector<int64_t> ordinals) = 0;
 
+  /// Bytes of an average value of each column of the schema in the first rows: equal for
+  /// equal rows, however they are stored.
+  arrow::Result<std::vector<double>> LogicalBytesPerValue();
+
  protected:
+  /// Batches have at most so many rows.
+  static constexpr int64_t kBatchRows = 32768;
+
   explicit RowSource(RunContext* context) : context_(context) {}
   RunContext* context_;
   std::shared_ptr<arrow::Schema> schema_;
   int64_t num_rows_ = 0;
 };
 
-/// Decodes columns (top-level field names) of one row group, batch by batch, one page of each
-/// column in memory. String views come as strings.
-arrow::Status ReadRowGroup(const std::shared_ptr<ParquetSource>& file, int row_group,
-                           const std::vector<std::string>& columns, int64_t batch_rows,
-                           arrow::MemoryPool* pool,
-                           const std::function<arrow::Status(const arrow::RecordBatch&)>& visit);
-
-/// The Arrow schema of a Parquet file as its writer stored it, string views as strings: Arrow's
-/// kernels (take, cast) do not take views.
-arrow::Result<std::shared_ptr<arrow::Schema>> ArrowSchemaOf(const ParquetSource& file);
+/// A table of the caller's.
+std::unique_ptr<RowSource> MakeTableRows(std::shared_ptr<arrow::Table> table, RunContext* context);
 
 }  // namespace floodwall

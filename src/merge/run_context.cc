@@ -28,6 +28,7 @@ MergeProgress MergeControl::progress() const {
   MergeProgress out = progress_;
   out.done_bytes = done_bytes_.load(std::memory_order_relaxed);
   out.done_rows = done_rows_.load(std::memory_order_relaxed);
+  out.spilled_bytes = spilled_bytes_.load(std::memory_order_relaxed);
   if (started_ns_ > 0) out.elapsed_s = static_cast<double>(NowNanoseconds() - started_ns_) * 1e-9;
   if (auto budget = budget_.lock()) out.used_bytes = budget->used_bytes();
   return out;
@@ -60,6 +61,10 @@ void ProgressReporter::Advance(int64_t bytes, int64_t rows) {
   control_->done_rows_.fetch_add(rows, std::memory_order_relaxed);
 }
 
+void ProgressReporter::AddSpilled(int64_t bytes) {
+  if (control_) control_->spilled_bytes_.fetch_add(bytes, std::memory_order_relaxed);
+}
+
 arrow::Status ProgressReporter::CheckCancelled() const {
   if (control_ && control_->cancelled()) {
     return MakeError(ErrorKind::kCancelled, "the merge was cancelled; the dataset is unchanged");
@@ -86,7 +91,16 @@ RunContext::RunContext(const MergeOptions& merge_options)
       payload_pool(MakePool("source rows", budget, OnExceed::kDeny)),
       read_pool(MakePool("key scan", budget, OnExceed::kDeny)),
       encode_pool(MakePool("rewrite", budget, OnExceed::kRecord)),
+      spill_pool(MakePool("spill", budget, OnExceed::kDeny)),
       progress(merge_options.control, budget) {}
+
+void RunContext::OpenSpill(const std::string& root, SpillCalls* calls) {
+  const std::string parent =
+      options.spill_directory.empty() ? root + "/_floodwall" : options.spill_directory;
+  spill = std::make_unique<SpillDirectory>(
+      parent, options.max_spill_bytes, [this](int64_t bytes) { progress.AddSpilled(bytes); },
+      calls);
+}
 
 arrow::Status RunContext::TooSmall(const std::string& what, int64_t minimum) const {
   auto detail = std::make_shared<ErrorDetail>(ErrorKind::kMemoryLimitTooSmall);

@@ -15,6 +15,7 @@
 #include "floodwall/budget.h"
 #include "floodwall/guarded_pool.h"
 #include "floodwall/merge_options.h"
+#include "spill/spill_directory.h"
 
 namespace floodwall {
 
@@ -24,6 +25,7 @@ class ProgressReporter {
   ProgressReporter(std::shared_ptr<MergeControl> control, std::shared_ptr<Budget> budget);
   void StartPhase(const std::string& phase, int64_t total_bytes, int64_t total_rows);
   void Advance(int64_t bytes, int64_t rows);
+  void AddSpilled(int64_t bytes);
   /// Cancelled when the caller asked to stop.
   arrow::Status CheckCancelled() const;
 
@@ -34,6 +36,9 @@ class ProgressReporter {
 struct RunContext {
   explicit RunContext(const MergeOptions& merge_options);
 
+  /// Says where to spill, for a dataset with this root. Makes nothing yet.
+  void OpenSpill(const std::string& root, SpillCalls* calls = SpillCalls::Real());
+
   const MergeOptions& options;
   std::shared_ptr<Budget> budget;  ///< limit: max_memory_bytes
   GuardedPool* index_pool;         ///< key index, bitmaps, matches: denied at the limit
@@ -42,7 +47,10 @@ struct RunContext {
   /// Decoders and encoders of the rewrite. Never denied, because Parquet's encoders do not
   /// survive it: their worst case is checked against the budget before they start.
   GuardedPool* encode_pool;
+  GuardedPool* spill_pool;  ///< buffers of spill files: denied at the limit
   ProgressReporter progress;
+  /// Set by OpenSpill; outlives whatever spilled.
+  std::unique_ptr<SpillDirectory> spill;
   std::atomic<int64_t> bytes_read{0};
   std::atomic<int64_t> bytes_copied{0};
   std::atomic<int64_t> bytes_encoded{0};

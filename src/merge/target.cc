@@ -4,7 +4,7 @@
 
 #include "floodwall/bytes.h"
 #include "floodwall/error.h"
-#include "merge/row_source.h"
+#include "merge/parquet_rows.h"
 #include "merge/strategy.h"
 
 namespace floodwall {

@@ -6,6 +6,7 @@
 #include "floodwall/bytes.h"
 #include "floodwall/error.h"
 #include "merge/key_encoder.h"
+#include "merge/parquet_rows.h"
 #include "merge/strategy.h"
 
 namespace floodwall {

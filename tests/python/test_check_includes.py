@@ -24,8 +24,8 @@ def test_finds_each_kind_of_fault(tmp_path: Path) -> None:
         "src/base/string_util.h:1",
         "src/pool/a.cc:1",
         "src/pool/b.cc:1",
-        "src/pool/b.cc:1",
         "src/spill/c.cc:2",
+        "src/pool/b.cc:1",
     ]
 
 

@@ -1,5 +1,7 @@
 """Bad input: a clear typed error, and the dataset as it was."""
 
+import errno
+import secrets
 import subprocess
 import sys
 import time
@@ -127,13 +129,56 @@ def test_a_limit_too_small_names_the_minimum_that_works(dataset: Path) -> None:
     assert result.peak_memory_bytes <= minimum
 
 
-def test_a_stream_that_does_not_fit_is_refused(dataset: Path) -> None:
+def large_stream() -> pa.RecordBatchReader:
+    """50 MB for keys that are not in the dataset."""
     schema = pa.schema([("id", pa.int64()), ("text", pa.string())])
-    batch = pa.record_batch([list(range(1000)), ["x" * 10_000] * 1000], schema=schema)
-    reader = pa.RecordBatchReader.from_batches(schema, (batch for _ in range(5)))
-    with pytest.raises(floodwall.MemoryLimitTooSmall) as error:
-        floodwall.merge(reader, dataset, "update", "id", max_memory="16MiB")
-    assert error.value.minimum_bytes > 50_000_000
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for i in range(5):
+            ids = range(100_000 + i * 1000, 101_000 + i * 1000)
+            text = [secrets.token_hex(5_000) for _ in ids]
+            yield pa.record_batch([list(ids), text], schema=schema)
+
+    return pa.RecordBatchReader.from_batches(schema, batches())
+
+
+def test_a_full_spill_quota_is_a_spill_error(dataset: Path) -> None:
+    before = contents(dataset)
+    with pytest.raises(floodwall.SpillError, match="max_spill") as error:
+        floodwall.merge(
+            large_stream(), dataset, "update", "id", max_memory="24MiB", max_spill="1MiB"
+        )
+    assert error.value.errno == errno.EDQUOT
+    assert contents(dataset) == before
+
+
+def test_a_spill_directory_that_cannot_be_made_is_named(dataset: Path) -> None:
+    before = contents(dataset)
+    missing = dataset / "no" / "such"
+    with pytest.raises(floodwall.SpillError, match="no/such") as error:
+        floodwall.merge(
+            large_stream(), dataset, "update", "id", max_memory="24MiB", spill_directory=missing
+        )
+    assert error.value.errno == errno.ENOENT
+    assert contents(dataset) == before
+    with pytest.raises(ValueError, match="spill_directory"):
+        floodwall.merge(large_stream(), dataset, "update", "id", spill_directory="")
+    with pytest.raises(ValueError, match="max_spill"):
+        floodwall.merge(large_stream(), dataset, "update", "id", max_spill=-5)
+
+
+def test_spill_files_leave_nothing(dataset: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    result = floodwall.merge(
+        large_stream(), dataset, "update", "id", max_memory="24MiB", spill_directory=elsewhere
+    )
+    assert result.source_count == 5000
+    assert result.bytes_spilled > 20_000_000
+    assert list(elsewhere.iterdir()) == []
+    result = floodwall.merge(large_stream(), dataset, "update", "id", max_memory="24MiB")
+    assert result.bytes_spilled > 20_000_000
+    assert [path.name for path in (dataset / "_floodwall").iterdir()] == ["lock"]
 
 
 def test_nested_columns_are_refused_for_updates(tmp_path: Path) -> None:

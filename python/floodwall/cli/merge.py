@@ -62,6 +62,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="source columns absent from the target (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--compression", metavar="CODEC", help="codec of new files")
+    parser.add_argument(
+        "--spill-directory", metavar="DIR", help="default: _floodwall inside the dataset"
+    )
+    parser.add_argument(
+        "--max-spill", metavar="SIZE", help="most bytes on disk there (default: 90 %% of free)"
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="default: the usable CPUs")
     parser.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
     parser.add_argument("--no-progress", action="store_true", help="no progress on stderr")
@@ -84,6 +90,8 @@ def run(args: argparse.Namespace) -> int:
         missing_columns=args.missing_columns,
         new_columns=args.new_columns,
         compression=args.compression,
+        spill_directory=args.spill_directory,
+        max_spill=args.max_spill,
         threads=args.threads,
         progress=not args.no_progress,
     )
@@ -106,7 +114,7 @@ def describe(result: MergeResult) -> str:
             f"{format_bytes(result.bytes_copied)} copied, {format_bytes(result.bytes_encoded)} "
             "encoded",
             f"memory: {format_bytes(result.peak_memory_bytes)} at most, limit "
-            f"{format_bytes(result.limit_bytes)}",
+            f"{format_bytes(result.limit_bytes)}, spilled {format_bytes(result.bytes_spilled)}",
             f"time: {result.elapsed_s:.2f} s",
         ]
     )

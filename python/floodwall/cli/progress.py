@@ -19,7 +19,10 @@ def _fraction(progress: MergeProgress) -> tuple[int, int]:
 
 
 def _memory(progress: MergeProgress) -> str:
-    return f"{format_bytes(progress.used_bytes)} of {format_bytes(progress.limit_bytes)}"
+    memory = f"{format_bytes(progress.used_bytes)} of {format_bytes(progress.limit_bytes)}"
+    if progress.spilled_bytes:
+        memory += f", {format_bytes(progress.spilled_bytes)} spilled"
+    return memory
 
 
 @contextlib.contextmanager

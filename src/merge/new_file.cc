@@ -1,0 +1,235 @@
+#include "merge/new_file.h"
+
+#include <algorithm>
+
+#include "arrow/array/concatenate.h"
+#include "arrow/extension_type.h"
+#include "arrow/ipc/writer.h"
+#include "arrow/util/base64.h"
+#include "arrow/util/checked_cast.h"
+#include "arrow/util/key_value_metadata.h"
+#include "dataset/parquet_source.h"
+#include "floodwall/bytes.h"
+#include "merge/fit_values.h"
+#include "merge/parquet_rows.h"
+#include "merge/plain_values.h"
+#include "parquet/arrow/schema.h"
+#include "parquet/column_writer.h"
+
+namespace floodwall {
+namespace {
+
+/// Cuts pieces of any size into slices of one.
+class Slicer {
+ public:
+  Slicer(int64_t rows, arrow::MemoryPool* pool, NewFile::Sink sink)
+      : rows_(rows), pool_(pool), sink_(std::move(sink)) {}
+
+  arrow::Status Add(const std::shared_ptr<arrow::Array>& piece) {
+    for (int64_t first = 0; first < piece->length();) {
+      const int64_t n = std::min(rows_ - held_, piece->length() - first);
+      pieces_.push_back(piece->Slice(first, n));
+      held_ += n;
+      first += n;
+      if (held_ == rows_) ARROW_RETURN_NOT_OK(Flush());
+    }
+    return arrow::Status::OK();
+  }
+  arrow::Status Flush() {
+    if (pieces_.empty()) return arrow::Status::OK();
+    auto slice = pieces_.front();
+    if (pieces_.size() > 1) {
+      ARROW_ASSIGN_OR_RAISE(slice, arrow::Concatenate(pieces_, pool_));
+    }
+    pieces_.clear();
+    held_ = 0;
+    return sink_(std::move(slice));
+  }
+
+ private:
+  const int64_t rows_;
+  arrow::MemoryPool* pool_;
+  NewFile::Sink sink_;
+  arrow::ArrayVector pieces_;
+  int64_t held_ = 0;
+};
+
+/// Dictionaries are decoded: how a source happens to number its values must not show.
+arrow::Result<std::shared_ptr<arrow::Array>> Fit(std::shared_ptr<arrow::Array> values,
+                                                 const arrow::Field& field,
+                                                 arrow::MemoryPool* pool) {
+  ARROW_ASSIGN_OR_RAISE(values, PlainValues(std::move(values), pool));
+  return FitValues(std::move(values), PlainType(field.type()), field.nullable(), field.name(),
+                   pool);
+}
+
+std::shared_ptr<const arrow::DataType> StorageOf(const std::shared_ptr<arrow::DataType>& type) {
+  if (type->id() != arrow::Type::EXTENSION) return type;
+  return arrow::internal::checked_cast<const arrow::ExtensionType&>(*type).storage_type();
+}
+
+/// What Arrow's own writer notes about the schema, so that types come back as they were.
+arrow::Result<std::shared_ptr<const arrow::KeyValueMetadata>> SchemaNote(
+    const arrow::Schema& schema, arrow::MemoryPool* pool) {
+  auto note = schema.metadata() ? schema.metadata()->Copy()
+                                : std::make_shared<arrow::KeyValueMetadata>();
+  ARROW_ASSIGN_OR_RAISE(auto bytes, arrow::ipc::SerializeSchema(schema, pool));
+  ARROW_RETURN_NOT_OK(note->Set("ARROW:schema", arrow::util::base64_encode(
+                                                    std::string_view(*bytes))));
+  return note;
+}
+
+}  // namespace
+
+arrow::Result<FileStyle> FileStyle::Of(const Target& target, const arrow::Schema& source_schema,
+                                       RunContext* context) {
+  FileStyle style;
+  parquet::WriterProperties::Builder builder;
+  builder.memory_pool(context->encode_pool)->enable_write_page_index();
+  builder.compression(context->options.compression.value_or(parquet::Compression::SNAPPY));
+  builder.max_row_group_length(kMaxGroupRows)->created_by("floodwall");
+  // Small dictionaries only: a wide one that overflows costs thirty times its page.
+  builder.dictionary_pagesize_limit(256 * kKiB);
+  parquet::ArrowWriterProperties::Builder arrow_builder;
+  arrow_builder.set_use_threads(false);
+  arrow_builder.store_schema();
+  auto newest = target.newest_file();
+  if (!newest) {
+    style.schema = arrow::schema(source_schema.fields(), source_schema.metadata());
+  } else {
+    const auto& files = target.files();
+    ARROW_ASSIGN_OR_RAISE(auto file, ParquetSource::Open(target.AbsolutePath(files[*newest]),
+                                                         context->encode_pool->budget()));
+    ARROW_ASSIGN_OR_RAISE(style.schema, ArrowSchemaOf(*file));
+    if (file->num_row_groups() > 0) {
+      ARROW_ASSIGN_OR_RAISE(const auto metadata, file->RowGroupMetadata(0));
+      const auto group = metadata->RowGroup(0);
+      for (int c = 0; c < group->num_columns(); ++c) {
+        const auto path = file->schema().Column(c)->path();
+        if (!context->options.compression) {
+          builder.compression(path, group->ColumnChunk(c)->compression());
+        }
+        ARROW_ASSIGN_OR_RAISE(const PageSummary pages, file->ScanPages(0, c));
+        if (!pages.all_dictionary_encoded) builder.disable_dictionary(path);
+      }
+    }
+    for (int c = 0; c < file->num_columns(); ++c) {
+      const auto* column = file->schema().Column(c);
+      const bool decimal = column->logical_type() && column->logical_type()->is_decimal();
+      if (decimal && column->physical_type() != parquet::Type::FIXED_LEN_BYTE_ARRAY &&
+          column->physical_type() != parquet::Type::BYTE_ARRAY) {
+        builder.enable_store_decimal_as_integer();
+      }
+      if (column->physical_type() == parquet::Type::INT96) {
+        arrow_builder.enable_deprecated_int96_timestamps();
+      }
+    }
+  }
+  style.properties = builder.build();
+  style.arrow_properties = arrow_builder.build();
+  return style;
+}
+
+arrow::Result<std::unique_ptr<NewFile>> NewFile::Make(const FileStyle& style,
+                                                      std::unique_ptr<StagedFile> staged,
+                                                      RunContext* context) {
+  auto out = std::unique_ptr<NewFile>(new NewFile(style, context));
+  GuardedPool* pool = context->encode_pool;
+  ARROW_ASSIGN_OR_RAISE(out->sink_, StagedOutput::Make(std::move(staged), pool));
+  for (const auto& field : style.schema->fields()) {
+    out->nested_ |= arrow::is_nested(StorageOf(field->type())->id());
+  }
+  if (out->nested_) {
+    ARROW_ASSIGN_OR_RAISE(out->nested_writer_,
+                          parquet::arrow::FileWriter::Open(*style.schema, pool, out->sink_,
+                                                           style.properties,
+                                                           style.arrow_properties));
+    return out;
+  }
+  std::shared_ptr<parquet::SchemaDescriptor> schema;
+  ARROW_RETURN_NOT_OK(parquet::arrow::ToParquetSchema(style.schema.get(), *style.properties,
+                                                      *style.arrow_properties, &schema));
+  auto root = std::static_pointer_cast<parquet::schema::GroupNode>(schema->schema_root());
+  ARROW_ASSIGN_OR_RAISE(auto note, SchemaNote(*style.schema, pool));
+  out->flat_writer_ = parquet::ParquetFileWriter::Open(out->sink_, std::move(root),
+                                                       style.properties, std::move(note));
+  return out;
+}
+
+arrow::Status NewFile::WriteRowGroup(int64_t rows, const std::vector<int64_t>& slice_rows,
+                                     const Feed& feed) {
+  parquet::RowGroupWriter* group = nullptr;
+  if (nested_) {
+    ARROW_RETURN_NOT_OK(nested_writer_->NewRowGroup());
+  } else {
+    group = flat_writer_->AppendRowGroup();
+  }
+  for (int c = 0; c < style_.schema->num_fields(); ++c) {
+    ARROW_RETURN_NOT_OK(context_->progress.CheckCancelled());
+    ARROW_RETURN_NOT_OK(nested_ ? WriteNested(c, feed)
+                                : WriteFlat(group, c, slice_rows[static_cast<size_t>(c)], feed));
+  }
+  if (group != nullptr) group->Close();
+  num_rows_ += rows;
+  return arrow::Status::OK();
+}
+
+arrow::Status NewFile::WriteFlat(parquet::RowGroupWriter* group, int column, int64_t slice_rows,
+                                 const Feed& feed) {
+  GuardedPool* pool = context_->encode_pool;
+  const arrow::Field& field = *style_.schema->field(column);
+  parquet::ColumnWriter* writer = group->NextColumn();
+  parquet::ArrowWriteContext write_context(pool, style_.arrow_properties.get());
+  std::vector<int16_t> levels;
+  const auto write = [&](std::shared_ptr<arrow::Array> values) -> arrow::Status {
+    ARROW_ASSIGN_OR_RAISE(values, Fit(std::move(values), field, pool));
+    if (values->type_id() == arrow::Type::EXTENSION) {
+      values = arrow::internal::checked_cast<const arrow::ExtensionArray&>(*values).storage();
+    }
+    const bool optional = writer->descr()->max_definition_level() > 0;
+    if (optional) {
+      levels.resize(static_cast<size_t>(values->length()));
+      for (int64_t i = 0; i < values->length(); ++i) {
+        levels[static_cast<size_t>(i)] = values->IsValid(i) ? 1 : 0;
+      }
+    }
+    return writer->WriteArrow(optional ? levels.data() : nullptr, nullptr, values->length(),
+                              *values, &write_context, optional);
+  };
+  Slicer slicer(slice_rows, pool, write);
+  ARROW_RETURN_NOT_OK(feed(column, [&](std::shared_ptr<arrow::Array> piece) {
+    return slicer.Add(piece);
+  }));
+  ARROW_RETURN_NOT_OK(slicer.Flush());
+  writer->Close();
+  return arrow::Status::OK();
+}
+
+arrow::Status NewFile::WriteNested(int column, const Feed& feed) {
+  const auto& field = style_.schema->field(column);
+  arrow::ArrayVector pieces;
+  ARROW_RETURN_NOT_OK(
+      feed(column, [&](std::shared_ptr<arrow::Array> piece) -> arrow::Status {
+        ARROW_ASSIGN_OR_RAISE(piece, Fit(std::move(piece), *field, context_->encode_pool));
+        pieces.push_back(std::move(piece));
+        return arrow::Status::OK();
+      }));
+  // In one piece: how the source was cut must not show in the pages.
+  ARROW_ASSIGN_OR_RAISE(auto values, arrow::Concatenate(pieces, context_->encode_pool));
+  pieces.clear();
+  return nested_writer_->WriteColumnChunk(*values);
+}
+
+arrow::Result<int64_t> NewFile::Close() {
+  if (nested_) {
+    ARROW_RETURN_NOT_OK(nested_writer_->Close());
+  } else {
+    flat_writer_->Close();
+  }
+  ARROW_RETURN_NOT_OK(sink_->Sync());
+  const int64_t size = sink_->position();
+  ARROW_RETURN_NOT_OK(sink_->Close());
+  return size;
+}
+
+}  // namespace floodwall

@@ -1,0 +1,78 @@
+#pragma once
+
+/// Writes one new Parquet file, column by column, in slices whose size depends on the data only:
+/// the same rows give the same bytes, whatever the budget and wherever the rows come from.
+///
+/// Threading: one thread. Errors: kSchemaMismatch for values that do not fit, kCommit from the
+/// staged file, OutOfMemory. Throws Parquet's exceptions: the caller catches. Memory: of flat
+/// columns a slice and an encoder, of nested ones a whole column of a row group; from the
+/// encode pool. Lifetime: borrows the context.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "arrow/array.h"
+#include "arrow/result.h"
+#include "dataset/staged_output.h"
+#include "merge/run_context.h"
+#include "merge/target.h"
+#include "parquet/arrow/writer.h"
+#include "parquet/file_writer.h"
+#include "parquet/properties.h"
+
+namespace floodwall {
+
+/// How new files look: in the target's newest file's schema, codecs and encodings, without one in
+/// the source's schema.
+struct FileStyle {
+  static constexpr int64_t kMaxGroupRows = 1 << 20;
+
+  std::shared_ptr<arrow::Schema> schema;
+  std::shared_ptr<parquet::WriterProperties> properties;
+  std::shared_ptr<parquet::ArrowWriterProperties> arrow_properties;
+
+  static arrow::Result<FileStyle> Of(const Target& target, const arrow::Schema& source_schema,
+                                     RunContext* context);
+};
+
+class NewFile {
+ public:
+  /// Columns whose dictionary would overflow cost an encoder this much before it gives up.
+  static constexpr int64_t kEncoderBytes = 8 << 20;
+  static constexpr int64_t kSliceBytes = 1 << 20;
+
+  using Sink = std::function<arrow::Status(std::shared_ptr<arrow::Array>)>;
+  /// Calls the sink with the values of field `column` of the style's schema in order, in pieces
+  /// of any size and of the source's type.
+  using Feed = std::function<arrow::Status(int column, const Sink& sink)>;
+
+  static arrow::Result<std::unique_ptr<NewFile>> Make(const FileStyle& style,
+                                                      std::unique_ptr<StagedFile> staged,
+                                                      RunContext* context);
+
+  /// slice_rows[i]: rows of column i that are encoded at once.
+  arrow::Status WriteRowGroup(int64_t rows, const std::vector<int64_t>& slice_rows,
+                              const Feed& feed);
+  /// Ends and syncs the file; returns its size.
+  arrow::Result<int64_t> Close();
+  int64_t num_rows() const { return num_rows_; }
+
+ private:
+  NewFile(const FileStyle& style, RunContext* context) : style_(style), context_(context) {}
+  arrow::Status WriteFlat(parquet::RowGroupWriter* group, int column, int64_t slice_rows,
+                          const Feed& feed);
+  arrow::Status WriteNested(int column, const Feed& feed);
+
+  const FileStyle& style_;
+  RunContext* context_;
+  bool nested_ = false;
+  std::shared_ptr<StagedOutput> sink_;
+  std::unique_ptr<parquet::ParquetFileWriter> flat_writer_;
+  std::unique_ptr<parquet::arrow::FileWriter> nested_writer_;
+  int64_t num_rows_ = 0;
+};
+
+}  // namespace floodwall
