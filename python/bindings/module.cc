@@ -9,6 +9,7 @@ void BindPool(nb::module_& m);
 void BindChunkReader(nb::module_& m);
 void BindMonitor(nb::module_& m);
 void BindMerge(nb::module_& m);
+void BindKeyMatcher(nb::module_& m);
 }  // namespace floodwall::python
 
 NB_MODULE(_core, m) {
@@ -20,4 +21,5 @@ NB_MODULE(_core, m) {
   floodwall::python::BindChunkReader(m);
   floodwall::python::BindMonitor(m);
   floodwall::python::BindMerge(m);
+  floodwall::python::BindKeyMatcher(m);
 }
