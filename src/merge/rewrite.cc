@@ -4,6 +4,7 @@
 
 #include "floodwall/bytes.h"
 #include "floodwall/error.h"
+#include "merge/page_patcher.h"
 #include "merge/row_edits.h"
 #include "merge/strategy.h"
 
@@ -37,8 +38,19 @@ std::vector<ColumnPlan> PlanColumns(const ParquetSource& file, const arrow::Sche
   return plans;
 }
 
+/// Memory that the edits of one chunk take.
+arrow::Result<int64_t> EditNeed(const std::shared_ptr<ParquetSource>& file, int row_group, int leaf,
+                                int64_t num_edits) {
+  ARROW_ASSIGN_OR_RAISE(const BaseChunk chunk, BaseChunk::Of(file, row_group, leaf));
+  ARROW_ASSIGN_OR_RAISE(const ChunkPages pages, ListPages(chunk));
+  if (PagePatcher::CanPatch(chunk, pages)) return PagePatcher::Need(chunk, pages, num_edits);
+  ARROW_ASSIGN_OR_RAISE(const PageSummary summary, file->ScanPages(row_group, leaf));
+  return ColumnRecoder::EncodeNeed(summary, chunk.range.length, chunk.num_rows);
+}
+
 /// Memory of the dearest chunk that may be recoded in a file.
-arrow::Result<int64_t> TaskNeed(const TargetFile& target, const ParquetSource& file,
+arrow::Result<int64_t> TaskNeed(const TargetFile& target,
+                                const std::shared_ptr<ParquetSource>& file,
                                 const std::vector<ColumnPlan>& plans) {
   int64_t need = 0;
   for (size_t g = 0; g < target.row_groups.size(); ++g) {
@@ -47,10 +59,9 @@ arrow::Result<int64_t> TaskNeed(const TargetFile& target, const ParquetSource& f
     const int group = static_cast<int>(g);
     for (const ColumnPlan& plan : plans) {
       if (!plan.replace && rows.removed == 0) continue;
-      ARROW_ASSIGN_OR_RAISE(const PageSummary pages, file.ScanPages(group, plan.leaf));
-      const int64_t chunk = file.chunk_range(group, plan.leaf).length;
-      need = std::max(
-          need, ColumnRecoder::EncodeNeed(pages, chunk, rows.num_rows) + RowEdits::BytesOf(rows));
+      const int64_t edits = std::ssize(rows.matches) + rows.removed;
+      ARROW_ASSIGN_OR_RAISE(const int64_t chunk, EditNeed(file, group, plan.leaf, edits));
+      need = std::max(need, chunk + RowEdits::BytesOf(rows));
     }
   }
   return need + kTaskOverhead;
@@ -171,52 +182,61 @@ class FileRewriter {
   arrow::Status EditRowGroup(const TargetRowGroup& group, int base_group,
                              const std::shared_ptr<const RowSet>& rows) {
     const RowEdits edits = RowEdits::Of(*target_, group);
-    // Where rows go away, every column changes.
-    std::vector<bool> recode(plans_.size(), group.removed > 0);
-    bool any = group.removed > 0;
-    if (!any) {
-      for (const ColumnPlan& plan : plans_) {
-        if (!plan.replace) continue;
-        auto recoder = MakeRecoder(base_group, plan, edits.all, rows);
-        ARROW_ASSIGN_OR_RAISE(const bool differs, recoder.Differs());
-        context_->bytes_read += base_->chunk_range(base_group, plan.leaf).length;
-        recode[static_cast<size_t>(plan.leaf)] = differs;
-        any |= differs;
-      }
-    }
-    if (!any) {
-      return assembler_ ? assembler_->CopyRowGroup(base_group) : arrow::Status::OK();
-    }
-    ARROW_RETURN_NOT_OK(StartFile(static_cast<size_t>(base_group)));
-    ARROW_RETURN_NOT_OK(assembler_->BeginRowGroup(base_group));
     std::vector<uint8_t> changed(edits.all.size(), 0);
-    for (const ColumnPlan& plan : plans_) {
-      if (recode[static_cast<size_t>(plan.leaf)]) {
-        const auto& column_edits = plan.replace ? edits.all : edits.removals;
-        auto recoder = MakeRecoder(base_group, plan, column_edits, rows);
-        ARROW_RETURN_NOT_OK(recoder.Recode(assembler_.get(), &changed));
-      } else {
-        ARROW_RETURN_NOT_OK(assembler_->CopyChunk(plan.leaf));
+    // The row group begins with the first column that changes; those before it are copied then.
+    bool begun = false;
+    int leaf = 0;
+    const auto begin = [&]() -> arrow::Result<ParquetAssembler*> {
+      if (!begun) {
+        ARROW_RETURN_NOT_OK(StartFile(static_cast<size_t>(base_group)));
+        ARROW_RETURN_NOT_OK(assembler_->BeginRowGroup(base_group));
+        begun = true;
+        for (int c = 0; c < leaf; ++c) ARROW_RETURN_NOT_OK(assembler_->CopyChunk(c));
       }
+      return assembler_.get();
+    };
+    for (const ColumnPlan& plan : plans_) {
+      leaf = plan.leaf;
+      bool differs = false;
+      // Where rows go away, every column changes.
+      const auto& column_edits = plan.replace ? edits.all : edits.removals;
+      if (!column_edits.empty()) {
+        ARROW_ASSIGN_OR_RAISE(differs,
+                              EditChunk(base_group, plan, column_edits, rows, begin, &changed));
+        context_->bytes_read += base_->chunk_range(base_group, leaf).length;
+      }
+      if (!differs && begun) ARROW_RETURN_NOT_OK(assembler_->CopyChunk(leaf));
     }
     for (size_t i = 0; i < changed.size(); ++i) {
       if (changed[i] != 0) changed_->Set(edits.all[i].ordinal);
     }
-    return assembler_->EndRowGroup(group.rows_left());
+    if (begun) return assembler_->EndRowGroup(group.rows_left());
+    return assembler_ ? assembler_->CopyRowGroup(base_group) : arrow::Status::OK();
   }
 
-  ColumnRecoder MakeRecoder(int row_group, const ColumnPlan& plan,
-                            const std::vector<RowMatch>& edits,
-                            const std::shared_ptr<const RowSet>& rows) {
-    RunContext* context = context_;
-    const int column = plan.source_column;
-    auto take =
-        [rows, column, context](
-            std::span<const int64_t> ordinals) -> arrow::Result<std::shared_ptr<arrow::Array>> {
-      if (column < 0) return std::shared_ptr<arrow::Array>();
-      return rows->Take(column, ordinals, context->encode_pool);
+  /// Whether the chunk changes; it is in the assembler then.
+  arrow::Result<bool> EditChunk(int row_group, const ColumnPlan& plan,
+                                const std::vector<RowMatch>& edits,
+                                const std::shared_ptr<const RowSet>& rows,
+                                const PagePatcher::Begin& begin, std::vector<uint8_t>* changed) {
+    const ColumnRecoder::TakeValues take =
+        [&](std::span<const int64_t> ordinals) -> arrow::Result<std::shared_ptr<arrow::Array>> {
+      if (plan.source_column < 0) return std::shared_ptr<arrow::Array>();
+      return rows->Take(plan.source_column, ordinals, context_->encode_pool);
     };
-    return ColumnRecoder(base_, row_group, plan.leaf, &edits, take, context_);
+    ARROW_ASSIGN_OR_RAISE(const BaseChunk chunk, BaseChunk::Of(base_, row_group, plan.leaf));
+    ARROW_ASSIGN_OR_RAISE(const ChunkPages pages, ListPages(chunk));
+    if (PagePatcher::CanPatch(chunk, pages)) {
+      return PagePatcher(&chunk, &pages, &edits, &take, context_).Run(begin, changed);
+    }
+    const auto recoder = [&] {
+      return ColumnRecoder(base_, row_group, plan.leaf, &edits, take, context_);
+    };
+    ARROW_ASSIGN_OR_RAISE(const bool differs, recoder().Differs());
+    if (!differs) return false;
+    ARROW_ASSIGN_OR_RAISE(ParquetAssembler * assembler, begin());
+    ARROW_RETURN_NOT_OK(recoder().Recode(assembler, changed));
+    return true;
   }
 
   Target* target_;
@@ -253,7 +273,7 @@ arrow::Result<std::vector<RewrittenFile>> RewriteFiles(Target* target, RowSource
     ARROW_ASSIGN_OR_RAISE(
         auto opened, ParquetSource::Open(target->AbsolutePath(file), context->read_pool->budget()));
     const auto plans = PlanColumns(*opened, *source->schema(), context->options);
-    ARROW_ASSIGN_OR_RAISE(const int64_t need, TaskNeed(file, *opened, plans));
+    ARROW_ASSIGN_OR_RAISE(const int64_t need, TaskNeed(file, opened, plans));
     task_need = std::max(task_need, need);
     for (const TargetRowGroup& group : file.row_groups) {
       const auto rows = static_cast<int64_t>(group.matches.size());

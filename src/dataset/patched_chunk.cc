@@ -1,0 +1,294 @@
+#include "dataset/patched_chunk.h"
+
+#include <algorithm>
+
+#include "arrow/io/memory.h"
+#include "arrow/util/crc32.h"
+#include "dataset/parquet_thrift.h"
+#include "floodwall/error.h"
+#include "parquet/exception.h"
+
+namespace floodwall {
+namespace {
+
+namespace field = parquet_field;
+using thrift::Type;
+using thrift::Value;
+
+const Value* ListOf(const Value& owner, int16_t id, size_t size) {
+  const Value* list = owner.Find(id);
+  return list != nullptr && list->type == Type::kList && list->elements.size() == size ? list
+                                                                                      : nullptr;
+}
+
+bool AreBinary(const Value* list) {
+  return list != nullptr && list->element_type == Type::kBinary;
+}
+
+}  // namespace
+
+arrow::Result<std::unique_ptr<PatchedChunk>> PatchedChunk::Make(
+    const BaseChunk* chunk, const ChunkPages* pages, const ValueOrder* order, PageLoader* loader,
+    ByteBuffer* compressed, GuardedPool* pool) {
+  auto out = std::unique_ptr<PatchedChunk>(new PatchedChunk());
+  out->chunk_ = chunk;
+  out->pages_ = pages;
+  out->order_ = order;
+  out->loader_ = loader;
+  out->compressed_ = compressed;
+  out->pool_ = pool;
+  out->trusted_ = order->known() && chunk->trusted_statistics;
+  const Value* statistics =
+      chunk->tree.Find(field::column_chunk::kMetaData)->Find(field::column_metadata::kStatistics);
+  out->bounds_ = ValueBounds(order, false);
+  if (out->trusted_ && statistics != nullptr) {
+    const bool all_null =
+        statistics->GetInt(field::statistics::kNullCount, -1) == pages->num_values;
+    out->bounds_ = all_null ? ValueBounds(order, true)
+                            : ValueBounds::FromStatistics(order, statistics);
+  }
+  ARROW_RETURN_NOT_OK(out->LoadIndexes(static_cast<int64_t>(pages->data.size())));
+  ARROW_RETURN_NOT_OK(out->LoadBloomFilter());
+  return out;
+}
+
+arrow::Status PatchedChunk::LoadIndexes(int64_t num_pages) {
+  const Value& chunk = chunk_->tree;
+  const auto load = [&](int16_t offset_id, int16_t length_id,
+                        std::optional<Value>* out) -> arrow::Status {
+    const int64_t offset = chunk.GetInt(offset_id, -1);
+    if (offset <= 0) return arrow::Status::OK();
+    ARROW_ASSIGN_OR_RAISE(const std::string bytes,
+                          chunk_->file->ReadRange(offset, chunk.GetInt(length_id, 0)));
+    ARROW_ASSIGN_OR_RAISE(*out, thrift::ParseStruct(bytes, nullptr));
+    return arrow::Status::OK();
+  };
+  ARROW_RETURN_NOT_OK(load(field::column_chunk::kOffsetIndexOffset,
+                           field::column_chunk::kOffsetIndexLength, &offset_index_));
+  ARROW_RETURN_NOT_OK(load(field::column_chunk::kColumnIndexOffset,
+                           field::column_chunk::kColumnIndexLength, &column_index_));
+  const auto count = static_cast<size_t>(num_pages);
+  // An index of other pages than these cannot be carried over.
+  if (column_index_ &&
+      (!trusted_ || ListOf(*column_index_, field::column_index::kNullPages, count) == nullptr ||
+       !AreBinary(ListOf(*column_index_, field::column_index::kMinValues, count)) ||
+       !AreBinary(ListOf(*column_index_, field::column_index::kMaxValues, count)))) {
+    column_index_.reset();
+  }
+  return arrow::Status::OK();
+}
+
+arrow::Status PatchedChunk::LoadBloomFilter() {
+  ARROW_ASSIGN_OR_RAISE(auto held, Reservation::Make(pool_->budget(), 0));
+  ARROW_ASSIGN_OR_RAISE(
+      const std::string bytes,
+      chunk_->file->ReadBloomFilter(chunk_->row_group, chunk_->column, &held));
+  if (bytes.empty()) return arrow::Status::OK();
+  arrow::io::BufferReader stream(arrow::Buffer::FromString(bytes));
+  try {
+    bloom_ = std::make_unique<parquet::BlockSplitBloomFilter>(
+        parquet::BlockSplitBloomFilter::Deserialize(parquet::ReaderProperties(pool_), &stream));
+  } catch (const parquet::ParquetException& e) {
+    return MakeError(ErrorKind::kUnsupportedFile,
+                     "a bloom filter of '" + chunk_->file->path() + "' cannot be read: " + e.what());
+  }
+  return arrow::Status::OK();
+}
+
+void PatchedChunk::Start(ParquetAssembler* assembler) {
+  assembler_ = assembler;
+  start_ = assembler->sink()->position();
+}
+
+ValueBounds PatchedChunk::PageBounds(size_t base_page, const Value& header) const {
+  if (!trusted_) return ValueBounds(order_, false);
+  if (column_index_) {
+    if (column_index_->Find(field::column_index::kNullPages)->elements[base_page].integer == 1) {
+      return ValueBounds(order_, true);
+    }
+    return ValueBounds::FromRange(
+        order_, column_index_->Find(field::column_index::kMinValues)->elements[base_page].bytes,
+        column_index_->Find(field::column_index::kMaxValues)->elements[base_page].bytes);
+  }
+  const bool v2 = pages_->data[base_page].v2;
+  const Value* data =
+      header.Find(v2 ? field::page_header::kDataPageV2 : field::page_header::kDataPage);
+  return ValueBounds::FromStatistics(
+      order_, data->Find(v2 ? field::data_page_v2::kStatistics : field::data_page::kStatistics));
+}
+
+void PatchedChunk::NoteNewValue(std::string_view value) {
+  if (!bloom_) return;
+  const auto* bytes = reinterpret_cast<const uint8_t*>(value.data());
+  const auto fixed = [&]<typename T>(T out) {
+    std::memcpy(&out, bytes, sizeof(T));
+    return bloom_->Hash(out);
+  };
+  switch (chunk_->descr->physical_type()) {
+    case parquet::Type::INT32: return bloom_->InsertHash(fixed(int32_t{}));
+    case parquet::Type::INT64: return bloom_->InsertHash(fixed(int64_t{}));
+    case parquet::Type::FLOAT: return bloom_->InsertHash(fixed(float{}));
+    case parquet::Type::DOUBLE: return bloom_->InsertHash(fixed(double{}));
+    case parquet::Type::INT96: {
+      parquet::Int96 out;
+      std::memcpy(&out, bytes, sizeof(out));
+      return bloom_->InsertHash(bloom_->Hash(&out));
+    }
+    case parquet::Type::BYTE_ARRAY: {
+      const parquet::ByteArray out(static_cast<uint32_t>(value.size()), bytes);
+      return bloom_->InsertHash(bloom_->Hash(&out));
+    }
+    case parquet::Type::FIXED_LEN_BYTE_ARRAY: {
+      const parquet::FixedLenByteArray out(bytes);
+      return bloom_->InsertHash(bloom_->Hash(&out, static_cast<uint32_t>(value.size())));
+    }
+    default: return;
+  }
+}
+
+arrow::Status PatchedChunk::Emit(Value header, std::span<const uint8_t> body,
+                                 int64_t stored_bytes, int64_t* uncompressed) {
+  // Levels of version 2 and pages marked so stay as they are; the rest is compressed.
+  const auto stored = static_cast<size_t>(stored_bytes);
+  std::span<const uint8_t> rest = body.subspan(stored);
+  if (loader_->codec() != nullptr && !rest.empty()) {
+    auto* codec = loader_->codec();
+    const int64_t most = codec->MaxCompressedLen(static_cast<int64_t>(rest.size()), rest.data());
+    compressed_->Clear();
+    ARROW_RETURN_NOT_OK(compressed_->Resize(most));
+    ARROW_ASSIGN_OR_RAISE(const int64_t length,
+                          codec->Compress(static_cast<int64_t>(rest.size()), rest.data(), most,
+                                          compressed_->data()));
+    rest = {compressed_->data(), static_cast<size_t>(length)};
+  }
+  const std::span<const uint8_t> head = body.first(stored);
+  const auto total = static_cast<int64_t>(head.size() + rest.size());
+  if (total > INT32_MAX || static_cast<int64_t>(body.size()) > INT32_MAX) {
+    return MakeError(ErrorKind::kUnsupportedFile,
+                     "a page of '" + chunk_->file->path() + "' would grow beyond 2 GiB");
+  }
+  header.SetInt(field::page_header::kUncompressedSize, Type::kI32,
+                static_cast<int64_t>(body.size()));
+  header.SetInt(field::page_header::kCompressedSize, Type::kI32, total);
+  if (header.Find(field::page_header::kCrc) != nullptr) {
+    uint32_t crc = arrow::internal::crc32(0, head.data(), head.size());
+    crc = arrow::internal::crc32(crc, rest.data(), rest.size());
+    header.SetInt(field::page_header::kCrc, Type::kI32, static_cast<int32_t>(crc));
+  }
+  std::string bytes;
+  thrift::AppendStruct(header, &bytes);
+  auto* sink = assembler_->sink().get();
+  ARROW_RETURN_NOT_OK(sink->Write(bytes.data(), static_cast<int64_t>(bytes.size())));
+  ARROW_RETURN_NOT_OK(sink->Write(head.data(), static_cast<int64_t>(head.size())));
+  ARROW_RETURN_NOT_OK(sink->Write(rest.data(), static_cast<int64_t>(rest.size())));
+  *uncompressed += static_cast<int64_t>(bytes.size() + body.size());
+  return arrow::Status::OK();
+}
+
+arrow::Status PatchedChunk::CopyDictionary() {
+  const PageEntry& entry = *pages_->dictionary;
+  dictionary_offset_ = assembler_->sink()->position();
+  dictionary_encoding_ = entry.encoding;
+  uncompressed_ += int64_t{entry.header_bytes} + entry.uncompressed_bytes;
+  return assembler_->sink()->CopyFrom(chunk_->file->fd(), entry.offset, entry.total_bytes());
+}
+
+arrow::Status PatchedChunk::WriteDictionary(Value header, std::span<const uint8_t> body,
+                                            int64_t num_values) {
+  dictionary_offset_ = assembler_->sink()->position();
+  dictionary_encoding_ = pages_->dictionary->encoding;
+  header.Find(field::page_header::kDictionaryPage)
+      ->SetInt(field::kPageNumValues, Type::kI32, num_values);
+  return Emit(std::move(header), body, 0, &uncompressed_);
+}
+
+arrow::Status PatchedChunk::CopyPages(size_t first, size_t last) {
+  int64_t position = assembler_->sink()->position();
+  for (size_t p = first; p < last;) {
+    // Neighbours are copied at one go.
+    const int64_t from = pages_->data[p].offset;
+    int64_t end = from;
+    for (; p < last && pages_->data[p].offset == end; ++p) {
+      const PageEntry& entry = pages_->data[p];
+      Emitted out;
+      out.offset = position + (end - from);
+      out.bytes = entry.total_bytes();
+      out.rows = entry.num_values;
+      out.base_page = p;
+      out.v2 = entry.v2;
+      out.encoding = entry.encoding;
+      emitted_.push_back(std::move(out));
+      rows_ += entry.num_values;
+      uncompressed_ += int64_t{entry.header_bytes} + entry.uncompressed_bytes;
+      end += entry.total_bytes();
+    }
+    ARROW_RETURN_NOT_OK(assembler_->sink()->CopyFrom(chunk_->file->fd(), from, end - from));
+    position = assembler_->sink()->position();
+  }
+  return arrow::Status::OK();
+}
+
+arrow::Status PatchedChunk::WritePage(size_t base_page, Value header,
+                                      std::span<const uint8_t> body, int64_t definition_bytes,
+                                      int64_t encoding, const PageChange& change) {
+  const PageEntry& entry = pages_->data[base_page];
+  Value* data =
+      header.Find(entry.v2 ? field::page_header::kDataPageV2 : field::page_header::kDataPage);
+  data->SetInt(field::kPageNumValues, Type::kI32, change.rows);
+  data->SetInt(entry.v2 ? field::kDataPageV2Encoding : field::kDataPageEncoding, Type::kI32,
+               encoding);
+  const int16_t statistics_id =
+      entry.v2 ? field::data_page_v2::kStatistics : field::data_page::kStatistics;
+  if (const Value* before = data->Find(statistics_id)) {
+    Value statistics;
+    statistics.type = Type::kStruct;
+    if (before->Find(field::statistics::kNullCount) != nullptr) {
+      statistics.SetInt(field::statistics::kNullCount, Type::kI64, change.nulls);
+    }
+    // The flags of this page's own bounds are gone with a column index as their origin.
+    change.bounds.WriteTo(&statistics);
+    data->Set(statistics_id, std::move(statistics));
+  }
+  int64_t stored = 0;
+  if (entry.v2) {
+    stored = definition_bytes;
+    const bool compress = entry.is_compressed && definition_bytes < std::ssize(body);
+    if (!compress) stored = std::ssize(body);
+    data->SetInt(field::data_page_v2::kNumNulls, Type::kI32, change.nulls);
+    data->SetInt(field::data_page_v2::kNumRows, Type::kI32, change.rows);
+    data->SetInt(field::data_page_v2::kDefinitionBytes, Type::kI32, definition_bytes);
+    if (!compress || data->Find(field::data_page_v2::kIsCompressed) != nullptr) {
+      data->Set(field::data_page_v2::kIsCompressed,
+                thrift::Int(compress ? Type::kTrue : Type::kFalse, compress ? 1 : 0));
+    }
+  }
+  Emitted out;
+  out.offset = assembler_->sink()->position();
+  out.rows = change.rows;
+  out.base_page = base_page;
+  out.changed = true;
+  out.v2 = entry.v2;
+  out.encoding = static_cast<int8_t>(encoding);
+  out.nulls = change.nulls;
+  out.divided = !change.whole;
+  out.value_bytes_delta = change.value_bytes_delta;
+  out.has_bounds = change.bounds.present();
+  if (out.has_bounds && column_index_) {
+    out.min = change.bounds.min();
+    out.max = change.bounds.max();
+  }
+  ARROW_RETURN_NOT_OK(Emit(std::move(header), body, stored, &uncompressed_));
+  out.bytes = assembler_->sink()->position() - out.offset;
+  emitted_.push_back(std::move(out));
+  rows_ += change.rows;
+  NoteChange(change);
+  return arrow::Status::OK();
+}
+
+void PatchedChunk::NoteChange(const PageChange& change) {
+  rows_delta_ += change.rows - change.rows_before;
+  nulls_delta_ += change.nulls - change.nulls_before;
+  value_bytes_delta_ += change.value_bytes_delta;
+}
+
+}  // namespace floodwall

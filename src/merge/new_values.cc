@@ -1,0 +1,132 @@
+#include "merge/new_values.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "dataset/compact_thrift.h"
+#include "dataset/hybrid_codec.h"
+#include "dataset/parquet_thrift.h"
+#include "merge/physical_values.h"
+
+namespace floodwall {
+namespace {
+
+namespace field = parquet_field;
+
+constexpr char kBooleans[2] = {0, 1};
+constexpr char kEmpty[1] = {0};
+
+arrow::Status Short() { return arrow::Status::UnknownError("new values came back short"); }
+
+}  // namespace
+
+int64_t FixedWidth(const parquet::ColumnDescriptor& column) {
+  switch (column.physical_type()) {
+    case parquet::Type::BOOLEAN: return 1;
+    case parquet::Type::INT32:
+    case parquet::Type::FLOAT: return 4;
+    case parquet::Type::INT64:
+    case parquet::Type::DOUBLE: return 8;
+    case parquet::Type::INT96: return 12;
+    case parquet::Type::FIXED_LEN_BYTE_ARRAY: return column.type_length();
+    default: return 0;
+  }
+}
+
+arrow::Status NewValues::Seek(size_t first, size_t last) {
+  while (true) {
+    const size_t end =
+        slices_.empty() ? first : slices_.back().first + slices_.back().values.size();
+    if (end >= last) return arrow::Status::OK();
+    ARROW_RETURN_NOT_OK(Load(std::max(first, end)));
+  }
+}
+
+void NewValues::Forget(size_t first) {
+  while (!slices_.empty() && slices_.front().first + slices_.front().values.size() <= first) {
+    slices_.pop_front();
+  }
+  at_ = 0;
+}
+
+arrow::Status NewValues::Load(size_t first) {
+  Slice slice;
+  slice.first = first;
+  const size_t end =
+      std::min(edits_->size(), first + static_cast<size_t>(ColumnRecoder::kSliceRows));
+  std::vector<int64_t> ordinals;
+  std::vector<size_t> places;
+  for (size_t i = first; i < end; ++i) {
+    if (removes(i)) continue;
+    ordinals.push_back((*edits_)[i].ordinal);
+    places.push_back(i - first);
+  }
+  slice.values.resize(end - first);
+  if (!ordinals.empty()) {
+    ARROW_ASSIGN_OR_RAISE(auto array, (*take_)(ordinals));
+    ARROW_ASSIGN_OR_RAISE(
+        PlainPage page,
+        EncodePlain(std::move(array), static_cast<int64_t>(ordinals.size()), column_, pool_));
+    slice.pages = std::move(page.pages);
+    ARROW_RETURN_NOT_OK(ReadPages(places, &slice));
+  }
+  slices_.push_back(std::move(slice));
+  return arrow::Status::OK();
+}
+
+arrow::Status NewValues::ReadPages(const std::vector<size_t>& places, Slice* slice) const {
+  const char* at = reinterpret_cast<const char*>(slice->pages->data());
+  const char* end = at + slice->pages->size();
+  const int64_t width = FixedWidth(*column_);
+  const bool boolean = column_->physical_type() == parquet::Type::BOOLEAN;
+  std::vector<uint8_t> levels;
+  // Values of more than a gigabyte come in several pages.
+  for (size_t done = 0; done < places.size();) {
+    size_t header_bytes = 0;
+    ARROW_ASSIGN_OR_RAISE(
+        const thrift::Value header,
+        thrift::ParseStruct({at, static_cast<size_t>(end - at)}, &header_bytes));
+    const thrift::Value* data = header.Find(field::page_header::kDataPage);
+    const int64_t size = header.GetInt(field::page_header::kUncompressedSize, -1);
+    at += header_bytes;
+    if (data == nullptr || size < 0 || size > end - at) return Short();
+    const char* body = at;
+    at += size;
+    const int64_t n = data->GetInt(field::kPageNumValues, 0);
+    if (n <= 0 || n > static_cast<int64_t>(places.size() - done)) return Short();
+    levels.assign(static_cast<size_t>(n), 1);
+    if (column_->max_definition_level() > 0) {
+      uint32_t length = 0;
+      if (at - body < 4) return Short();
+      std::memcpy(&length, body, sizeof(length));
+      body += sizeof(length);
+      if (length > at - body) return Short();
+      ARROW_RETURN_NOT_OK(DecodeHybridBytes({reinterpret_cast<const uint8_t*>(body), length}, 1, n,
+                                            levels.data()));
+      body += length;
+    }
+    int64_t bit = 0;
+    for (int64_t i = 0; i < n; ++i, ++done) {
+      if (levels[static_cast<size_t>(i)] == 0) continue;
+      std::string_view& out = slice->values[places[done]];
+      if (boolean) {
+        if (bit / 8 >= at - body) return Short();
+        out = {&kBooleans[(body[bit / 8] >> (bit % 8)) & 1], 1};
+        ++bit;
+        continue;
+      }
+      uint32_t length = static_cast<uint32_t>(width);
+      if (width == 0) {
+        if (at - body < 4) return Short();
+        std::memcpy(&length, body, sizeof(length));
+        body += sizeof(length);
+      }
+      if (length > at - body) return Short();
+      out = length == 0 ? std::string_view(kEmpty, 0) : std::string_view(body, length);
+      body += length;
+    }
+  }
+  return arrow::Status::OK();
+}
+
+}  // namespace floodwall

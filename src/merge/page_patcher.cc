@@ -1,0 +1,234 @@
+#include "merge/page_patcher.h"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+#include "dataset/hybrid_codec.h"
+#include "dataset/parquet_thrift.h"
+#include "floodwall/bytes.h"
+#include "floodwall/error.h"
+#include "parquet/exception.h"
+
+namespace floodwall {
+namespace {
+
+namespace field = parquet_field;
+
+}  // namespace
+
+arrow::Status PageLevels::Load(const LoadedPage& page, bool optional, int64_t rows) {
+  all_defined_ = true;
+  num_defined_ = rows;
+  Rewind();
+  if (!optional || rows == 0) return arrow::Status::OK();
+  HybridCursor cursor(page.levels, 1, rows);
+  ARROW_ASSIGN_OR_RAISE(const int64_t run, cursor.RunLeft(0));
+  if (run == rows && cursor.repeated() && cursor.repeated_value() == 1) return arrow::Status::OK();
+  levels_.Clear();
+  ARROW_RETURN_NOT_OK(levels_.Resize(rows));
+  ARROW_RETURN_NOT_OK(DecodeHybridBytes(page.levels, 1, rows, levels_.data()));
+  num_defined_ = std::count(levels_.data(), levels_.data() + rows, uint8_t{1});
+  all_defined_ = num_defined_ == rows;
+  return arrow::Status::OK();
+}
+
+int64_t PageLevels::ValuesBefore(int64_t row) {
+  if (all_defined_) return row;
+  values_ += std::count(levels_.data() + row_, levels_.data() + row, uint8_t{1});
+  row_ = row;
+  return values_;
+}
+
+bool PagePatcher::CanPatch(const BaseChunk& chunk, const ChunkPages& pages) {
+  const parquet::ColumnDescriptor& column = *chunk.descr;
+  if (!pages.plain_layout || column.max_repetition_level() > 0 ||
+      column.max_definition_level() > 1 || column.path()->ToDotVector().size() != 1) {
+    return false;
+  }
+  if (chunk.compression != arrow::Compression::UNCOMPRESSED &&
+      !arrow::util::Codec::IsAvailable(chunk.compression)) {
+    return false;
+  }
+  return std::all_of(pages.data.begin(), pages.data.end(), [&](const PageEntry& page) {
+    return PageValues::Supports(page.encoding, column) &&
+           (!page.dictionary_encoded() || pages.dictionary.has_value());
+  });
+}
+
+int64_t PagePatcher::Need(const BaseChunk& chunk, const ChunkPages& pages, int64_t num_edits) {
+  const int64_t rows = pages.max_values;
+  const int64_t edits = std::min(rows, num_edits);
+  const int64_t page = pages.max_uncompressed_bytes;
+  const int64_t grown = page + std::min(std::max(kMiB, page), edits * 512);
+  int64_t largest = grown;  // that is compressed
+  int64_t need = pages.max_compressed_bytes + page + grown + 2 * rows +
+                 edits * static_cast<int64_t>(sizeof(RowEdit) + sizeof(ValueEdit) + 32);
+  bool indices = false;
+  bool decoded = chunk.descr->physical_type() == parquet::Type::BOOLEAN;
+  for (const PageEntry& entry : pages.data) {
+    indices |= entry.dictionary_encoded();
+    decoded |= !entry.dictionary_encoded() && entry.encoding != field::kEncodingPlain;
+  }
+  if (indices || decoded) need += 8 * (rows + edits);
+  if (decoded) need += 16 * rows + 3 * grown;
+  if (indices && pages.dictionary) {
+    const int64_t bytes = pages.dictionary->uncompressed_bytes;
+    const int64_t limit = ChunkDictionary::Limit(bytes);
+    const int64_t added = std::min(num_edits * 512, limit);
+    const bool lengths = chunk.descr->physical_type() == parquet::Type::BYTE_ARRAY;
+    need += pages.dictionary->compressed_bytes + bytes +
+            (lengths ? 4 * (int64_t{pages.dictionary->num_values} + 1) : 0) + 2 * added + bytes +
+            ChunkDictionary::kTableBytes * std::min(num_edits, limit / 4);
+    largest = std::max(largest, bytes + added);
+  }
+  // Codecs ask for a sixth more than the input, a little more for small ones.
+  need += largest + largest / 4 + 64 * kKiB;
+  return need + static_cast<int64_t>(pages.data.size()) * PatchedChunk::kBytesPerPage +
+         512 * kKiB;
+}
+
+PagePatcher::PagePatcher(const BaseChunk* chunk, const ChunkPages* pages,
+                         const std::vector<RowMatch>* edits, const ColumnRecoder::TakeValues* take,
+                         RunContext* context)
+    : chunk_(chunk),
+      pages_(pages),
+      edits_(edits),
+      take_(take),
+      context_(context),
+      pool_(context->encode_pool),
+      optional_(chunk->descr->max_definition_level() > 0),
+      byte_arrays_(chunk->descr->physical_type() == parquet::Type::BYTE_ARRAY),
+      order_(chunk->descr),
+      loader_(pool_),
+      dictionary_(pool_),
+      fresh_(edits, take, chunk->descr, pool_),
+      compressed_(pool_),
+      levels_(pool_),
+      body_(pool_),
+      new_levels_(pool_) {}
+
+arrow::Status PagePatcher::Corrupt(const char* why) const {
+  return MakeError(ErrorKind::kUnsupportedFile, std::string("cannot patch a column (") + why +
+                                                    "): '" + chunk_->file->path() + "'");
+}
+
+arrow::Result<bool> PagePatcher::Run(const Begin& begin, std::vector<uint8_t>* changed) {
+  try {
+    return RunPages(begin, changed);
+  } catch (const parquet::ParquetStatusException& e) {
+    return e.status();
+  } catch (const parquet::ParquetException& e) {
+    return Corrupt(e.what());
+  } catch (const std::bad_alloc&) {
+    return arrow::Status::OutOfMemory("no memory to patch a column of '", chunk_->file->path(),
+                                      "'");
+  }
+}
+
+arrow::Result<bool> PagePatcher::RunPages(const Begin& begin, std::vector<uint8_t>* changed) {
+  if (pages_->num_values != chunk_->num_rows) return Corrupt("its rows are not its row group's");
+  ARROW_RETURN_NOT_OK(loader_.Open(*chunk_));
+  int64_t row = 0;
+  size_t next = 0;    // edit
+  size_t copied = 0;  // pages before this one are written, once the chunk has begun
+  for (size_t p = 0; p < pages_->data.size() && (out_ || next < edits_->size()); ++p) {
+    const int64_t first_row = row;
+    const size_t first = next;
+    row += pages_->data[p].num_values;
+    while (next < edits_->size() && (*edits_)[next].row < row) ++next;
+    if (first == next) continue;
+    ARROW_RETURN_NOT_OK(context_->progress.CheckCancelled());
+    row_edits_.clear();
+    ARROW_RETURN_NOT_OK(ComparePage(p, first, next, first_row, changed));
+    if (row_edits_.empty()) continue;
+    if (!out_) {
+      ARROW_RETURN_NOT_OK(StartChunk(begin, p, first, first_row));
+    }
+    ARROW_RETURN_NOT_OK(out_->CopyPages(copied, p));
+    ARROW_RETURN_NOT_OK(PatchPage(p));
+    copied = p + 1;
+  }
+  if (next < edits_->size()) return Corrupt("it has fewer rows than its row group");
+  if (!out_) return false;
+  ARROW_RETURN_NOT_OK(out_->CopyPages(copied, pages_->data.size()));
+  ARROW_RETURN_NOT_OK(out_->Finish(only_rows_removed_));
+  return true;
+}
+
+arrow::Status PagePatcher::ComparePage(size_t page, size_t first, size_t last, int64_t first_row,
+                                       std::vector<uint8_t>* changed) {
+  const PageEntry& entry = pages_->data[page];
+  values_.reset();
+  ARROW_ASSIGN_OR_RAISE(page_, loader_.Load(entry));
+  ARROW_RETURN_NOT_OK(levels_.Load(page_, optional_, entry.num_values));
+  if (entry.dictionary_encoded() && !dictionary_.loaded()) {
+    ARROW_RETURN_NOT_OK(dictionary_.Load(*chunk_, *pages_->dictionary));
+  }
+  ARROW_ASSIGN_OR_RAISE(values_,
+                        PageValues::Make(entry.encoding, *chunk_->descr, page_.values,
+                                         levels_.num_defined(), &dictionary_, pool_));
+  fresh_.Forget(first);
+  ARROW_RETURN_NOT_OK(fresh_.Seek(first, last));
+  for (size_t i = first; i < last; ++i) {
+    const int64_t row = (*edits_)[i].row - first_row;
+    RowEdit edit;
+    edit.row = row;
+    edit.removes = fresh_.removes(i);
+    edit.value.index = levels_.ValuesBefore(row);
+    edit.value.erases = levels_.defined(row);
+    edit.value.inserts = !edit.removes && fresh_.defined(i);
+    if (edit.value.erases) {
+      ARROW_ASSIGN_OR_RAISE(edit.old, values_->At(edit.value.index));
+    }
+    if (edit.value.inserts) edit.value.value = fresh_.value(i);
+    if (!edit.removes && edit.value.erases == edit.value.inserts &&
+        edit.old == edit.value.value) {
+      continue;
+    }
+    if (!edit.removes) {
+      (*changed)[i] = 1;
+      only_rows_removed_ = false;
+    }
+    row_edits_.push_back(edit);
+  }
+  return arrow::Status::OK();
+}
+
+arrow::Status PagePatcher::StartChunk(const Begin& begin, size_t page, size_t first_edit,
+                                      int64_t first_row) {
+  ARROW_ASSIGN_OR_RAISE(
+      out_, PatchedChunk::Make(chunk_, pages_, &order_, &loader_, &compressed_, pool_));
+  ARROW_ASSIGN_OR_RAISE(ParquetAssembler * assembler, begin());
+  out_->Start(assembler);
+  if (!pages_->dictionary) return arrow::Status::OK();
+  ARROW_RETURN_NOT_OK(ResolveValues(page, first_edit, first_row));
+  return dictionary_.loaded() ? dictionary_.WriteTo(out_.get()) : out_->CopyDictionary();
+}
+
+arrow::Status PagePatcher::ResolveValues(size_t page, size_t first_edit, int64_t first_row) {
+  // Few edits stay where they are; of many, the values are read once more afterwards.
+  NewValues more(edits_, take_, chunk_->descr, pool_);
+  const bool few = edits_->size() - first_edit <= static_cast<size_t>(ColumnRecoder::kSliceRows);
+  NewValues* values = few ? &fresh_ : &more;
+  size_t next = first_edit;
+  int64_t row = first_row;
+  for (size_t p = page; p < pages_->data.size(); ++p) {
+    row += pages_->data[p].num_values;
+    const size_t first = next;
+    while (next < edits_->size() && (*edits_)[next].row < row) ++next;
+    if (first == next || !pages_->data[p].dictionary_encoded()) continue;
+    if (!dictionary_.loaded()) {
+      ARROW_RETURN_NOT_OK(dictionary_.Load(*chunk_, *pages_->dictionary));
+    }
+    for (size_t i = first; i < next; ++i) {
+      ARROW_RETURN_NOT_OK(values->Seek(i, i + 1));
+      if (!few) values->Forget(i);
+      if (values->removes(i) || !values->defined(i)) continue;
+      ARROW_RETURN_NOT_OK(dictionary_.Want(values->value(i)));
+    }
+  }
+  return dictionary_.loaded() ? dictionary_.Resolve() : arrow::Status::OK();
+}
+
+}  // namespace floodwall
