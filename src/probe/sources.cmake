@@ -1,5 +1,5 @@
 # Probes of other systems are left out where their interfaces do not exist.
-set(_probe_sources memory_events.cc probe.cc)
+set(_probe_sources mapped_file.cc memory_events.cc probe.cc)
 if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
   list(APPEND _probe_sources
     kept_file.cc kernel_calls.cc kernel_text.cc source_name.cc
