@@ -52,6 +52,16 @@ test-long: test ## sanitizers and the long crash runs
 	  $(call configure,$$preset) && $(call build,$$preset) && \
 	  (cd build/$$preset && FLOODWALL_STRESS_SECONDS=60 $(CURDIR)/$(VENV)/bin/ctest --output-on-failure) || exit 1; done
 	$(PY) -m pytest -q -m long
+	$(MAKE) cross
+
+.PHONY: cross-tools
+cross-tools:
+	@command -v x86_64-w64-mingw32-g++-posix wine >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq --no-install-recommends g++-mingw-w64-x86-64-posix wine wine64; \
+	  else echo "the cross checks need apt-get install g++-mingw-w64-x86-64-posix wine wine64"; exit 1; fi; }
+
+cross: $(VENV)/group-cross cross-tools ## compile the probes for Windows and macOS
+	$(PY) tools/cross_check.py
 
 lint: $(VENV)/installed $(VENV)/group-test $(VENV)/group-lint ## includes, formats, types, stubs
 	$(PY) tools/check_includes.py
@@ -77,4 +87,4 @@ bench: $(VENV)/installed $(VENV)/group-bench ## time the merge against its peers
 clean: ## remove what make made
 	rm -rf build $(VENV) .demo
 
-.PHONY: help demo cpp-tests test test-long lint stubs format bench clean
+.PHONY: help demo cpp-tests test test-long cross lint stubs format bench clean

@@ -4,10 +4,10 @@
 ///
 /// Threading: every method may be called from any thread; readings are values.
 /// Errors: never thrown and never returned as 0. A reading that failed has value -1 and the errno
-/// of the call that failed; a reading that does not exist on this system has errno 0.
-/// Units: bytes, unless a name says otherwise.
-/// Lifetime: Native() is one probe for the process, made at the first call and never destroyed: a
-/// hundred thousand monitors hold the same few file descriptors. It survives fork.
+/// (on Windows the system error code) of the call that failed; a reading that does not exist on
+/// this system has errno 0. Units: bytes, unless a name says otherwise. Lifetime: Native() is one
+/// probe for the process, made at the first call and never destroyed: a hundred thousand monitors
+/// hold the same few file descriptors. It survives fork.
 
 #include <cstdint>
 #include <memory>
@@ -30,8 +30,9 @@ struct Reading {
 /// Everything a probe can say, read at one moment.
 struct MemoryReadings {
   // This process.
-  Reading rss;       ///< resident set
-  Reading rss_anon;  ///< anonymous part: what no file backs
+  Reading rss;  ///< resident set
+  /// Anonymous part: what no file backs. macOS: the footprint; Windows: private bytes, committed.
+  Reading rss_anon;
   Reading rss_file;  ///< file-backed part, shared memory included
   Reading rss_peak;  ///< the greatest resident set so far (VmHWM)
   // The machine.
@@ -48,6 +49,7 @@ struct MemoryReadings {
   // Pressure stall information, share of time in hundredths of a percent: 1234 is 12.34 %.
   Reading psi_some_avg10;
   Reading psi_full_avg10;
+  Reading kernel_pressure;  ///< macOS's own judgement: 1 normal, 2 warning, 4 critical
 };
 
 /// Reads the figures.

@@ -1,7 +1,11 @@
 #include "floodwall/probe.h"
 
-#ifdef __linux__
+#if defined(__linux__)
 #include "probe/linux/linux_probe.h"
+#elif defined(__APPLE__)
+#include "probe/darwin/darwin_probe.h"
+#elif defined(_WIN32)
+#include "probe/windows/windows_probe.h"
 #endif
 
 namespace floodwall {
@@ -19,8 +23,12 @@ class NullProbe final : public MemoryProbe {
 };
 
 std::shared_ptr<MemoryProbe> MakeNative() {
-#ifdef __linux__
+#if defined(__linux__)
   return MakeLinuxProbe();
+#elif defined(__APPLE__)
+  return MakeDarwinProbe();
+#elif defined(_WIN32)
+  return MakeWindowsProbe();
 #else
   return MemoryProbe::Null();
 #endif
