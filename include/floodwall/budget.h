@@ -50,6 +50,10 @@ class FLOODWALL_EXPORT Budget : public std::enable_shared_from_this<Budget> {
   /// Gives back what was reserved. Never fails.
   void Release(int64_t bytes) noexcept;
 
+  /// Begins again with another limit, peak_bytes() at 0: for a budget whose work is done and
+  /// whose pools serve the next. False, and nothing changed, while anything is held.
+  bool Restart(int64_t limit_bytes) noexcept;
+
   const std::string& name() const { return name_; }
   int64_t limit_bytes() const { return limit_.load(std::memory_order_relaxed); }
   int64_t used_bytes() const { return used_.load(std::memory_order_acquire); }

@@ -15,6 +15,7 @@
 #include "floodwall/budget.h"
 #include "floodwall/guarded_pool.h"
 #include "floodwall/merge_options.h"
+#include "merge/merge_pools.h"
 #include "spill/spill_directory.h"
 
 namespace floodwall {
@@ -23,6 +24,9 @@ namespace floodwall {
 class ProgressReporter {
  public:
   ProgressReporter(std::shared_ptr<MergeControl> control, std::shared_ptr<Budget> budget);
+  ~ProgressReporter();
+  ProgressReporter(const ProgressReporter&) = delete;
+  ProgressReporter& operator=(const ProgressReporter&) = delete;
   void StartPhase(const std::string& phase, int64_t total_bytes, int64_t total_rows);
   void Advance(int64_t bytes, int64_t rows);
   void AddSpilled(int64_t bytes);
@@ -40,6 +44,7 @@ struct RunContext {
   void OpenSpill(const std::string& root, SpillCalls* calls = SpillCalls::Real());
 
   const MergeOptions& options;
+  MergePools pools;
   std::shared_ptr<Budget> budget;  ///< limit: max_memory_bytes
   GuardedPool* index_pool;         ///< key index, bitmaps, matches: denied at the limit
   GuardedPool* payload_pool;       ///< source rows: denied at the limit
@@ -66,7 +71,8 @@ struct RunContext {
 arrow::Status ParallelFor(int threads, int64_t count,
                           const std::function<arrow::Status(int64_t)>& work);
 
-/// CPUs this process may use, by its affinity mask.
-int UsableCpus();
+/// CPUs this process may use, by its affinity mask and its container's quota. `root` stands
+/// before the kernel's files (empty: the real system).
+int UsableCpus(const std::string& root = "");
 
 }  // namespace floodwall

@@ -74,6 +74,13 @@ void Budget::Release(int64_t bytes) noexcept {
   used_.fetch_sub(bytes, std::memory_order_acq_rel);
 }
 
+bool Budget::Restart(int64_t limit_bytes) noexcept {
+  if (used_bytes() != 0) return false;
+  limit_.store(limit_bytes, std::memory_order_relaxed);
+  peak_.store(0, std::memory_order_release);
+  return true;
+}
+
 int64_t Budget::available_bytes() const noexcept {
   int64_t available = std::numeric_limits<int64_t>::max();
   for (const Budget* budget = this; budget != nullptr; budget = budget->parent_.get()) {

@@ -111,5 +111,17 @@ TEST(Reservation, ReleasesWhatItHolds) {
   EXPECT_EQ(budget->used_bytes(), 0);
 }
 
+TEST(Budget, RestartsWithAnotherLimitOnceNothingIsHeld) {
+  auto budget = Budget::Make("b", 100);
+  ASSERT_TRUE(budget->TryReserve(90));
+  EXPECT_FALSE(budget->Restart(10));
+  EXPECT_EQ(budget->limit_bytes(), 100);
+  budget->Release(90);
+  EXPECT_TRUE(budget->Restart(10));
+  EXPECT_EQ(budget->limit_bytes(), 10);
+  EXPECT_EQ(budget->peak_bytes(), 0);
+  EXPECT_FALSE(budget->TryReserve(11));
+}
+
 }  // namespace
 }  // namespace floodwall

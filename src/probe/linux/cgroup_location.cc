@@ -11,7 +11,7 @@ struct Mount {
   std::string root;   ///< which directory of the hierarchy is mounted
   std::string point;  ///< where
   bool is_v2 = false;
-  bool has_memory = false;  ///< v1: the memory controller is on it
+  bool has_controller = false;  ///< v1: the controller looked for is on it
 };
 
 bool HasWord(std::string_view list, std::string_view word) {
@@ -23,7 +23,7 @@ bool HasWord(std::string_view list, std::string_view word) {
   return false;
 }
 
-std::optional<Mount> ParseMount(std::string_view line) {
+std::optional<Mount> ParseMount(std::string_view line, std::string_view controller) {
   for (int skipped = 0; skipped < 3; ++skipped) NextWord(&line);  // ids and device
   Mount mount;
   mount.root = UnescapeMountPath(NextWord(&line));
@@ -37,17 +37,17 @@ std::optional<Mount> ParseMount(std::string_view line) {
   if (type != "cgroup" && type != "cgroup2") return std::nullopt;
   NextWord(&line);  // what is mounted
   mount.is_v2 = type == "cgroup2";
-  mount.has_memory = !mount.is_v2 && HasWord(NextWord(&line), "memory");
+  mount.has_controller = !mount.is_v2 && HasWord(NextWord(&line), controller);
   return mount;
 }
 
-/// The path of the process on the memory controller's v1 hierarchy, and on v2.
+/// The path of the process on the controller's v1 hierarchy, and on v2.
 struct Paths {
   std::optional<std::string> v1;
   std::optional<std::string> v2;
 };
 
-Paths ParseCgroup(std::string_view text) {
+Paths ParseCgroup(std::string_view text, std::string_view controller) {
   Paths out;
   while (!text.empty()) {
     // "4:memory:/kubepods/a:b": paths may hold colons, so only the first two count.
@@ -59,7 +59,7 @@ Paths ParseCgroup(std::string_view text) {
     std::string path(line.substr(second + 1));
     if (line.substr(0, first) == "0" && controllers.empty())
       out.v2 = std::move(path);
-    else if (HasWord(controllers, "memory"))
+    else if (HasWord(controllers, controller))
       out.v1 = std::move(path);
   }
   return out;
@@ -89,7 +89,7 @@ struct Place {
 Place Choose(const std::vector<Mount>& mounts, bool v2, const std::string& path) {
   Place best;
   for (const Mount& mount : mounts) {
-    if (mount.is_v2 != v2 || (!v2 && !mount.has_memory)) continue;
+    if (mount.is_v2 != v2 || (!v2 && !mount.has_controller)) continue;
     const auto below = Below(mount, path);
     const bool better =
         below.has_value() && (!best.confident || best.mount->root.size() > mount.root.size());
@@ -128,22 +128,24 @@ std::string UnescapeMountPath(std::string_view text) {
   return out;
 }
 
-CgroupLocation LocateCgroup(std::string_view cgroup, std::string_view mountinfo) {
+CgroupLocation LocateCgroup(std::string_view cgroup, std::string_view mountinfo,
+                            std::string_view controller) {
   std::vector<Mount> mounts;
   while (!mountinfo.empty()) {
-    if (auto mount = ParseMount(NextLine(&mountinfo))) mounts.push_back(*std::move(mount));
+    if (auto mount = ParseMount(NextLine(&mountinfo), controller))
+      mounts.push_back(*std::move(mount));
   }
-  const Paths paths = ParseCgroup(cgroup);
+  const Paths paths = ParseCgroup(cgroup, controller);
   CgroupLocation out;
   const Place v2 = paths.v2 ? Choose(mounts, true, *paths.v2) : Place{};
   const Place v1 = paths.v1 ? Choose(mounts, false, *paths.v1) : Place{};
   if (v2.mount != nullptr) out.pressure_directory = v2.mount->point + v2.below;
-  const Place& memory = v1.mount != nullptr ? v1 : v2;
-  if (memory.mount == nullptr) return out;
+  const Place& place = v1.mount != nullptr ? v1 : v2;
+  if (place.mount == nullptr) return out;
   out.version = v1.mount != nullptr ? CgroupVersion::kV1 : CgroupVersion::kV2;
-  out.directories = Ancestry(memory);
-  out.confident = memory.confident;
-  out.has_hidden_ancestors = memory.mount->root != "/";
+  out.directories = Ancestry(place);
+  out.confident = place.confident;
+  out.has_hidden_ancestors = place.mount->root != "/";
   return out;
 }
 

@@ -1,9 +1,9 @@
 #pragma once
 
-/// Where the memory controller of this process is: from /proc/self/cgroup and
+/// Where a controller (memory, cpu) of this process is: from /proc/self/cgroup and
 /// /proc/self/mountinfo to directories.
 ///
-/// Sources: cgroups(7), cgroup_namespaces(7), proc_pid_mountinfo(5). Memory may be on a v1
+/// Sources: cgroups(7), cgroup_namespaces(7), proc_pid_mountinfo(5). It may be on a v1
 /// hierarchy, on v2, or on v1 beside a v2 hierarchy that only has pressure files (hybrid). A path
 /// that does not lie below what is mounted (a namespace's "/../..", a bind mount of another
 /// cgroup, " (deleted)") gives the mount point, which is all this process can see.
@@ -31,7 +31,8 @@ struct CgroupLocation {
 };
 
 /// `cgroup` and `mountinfo` are the whole texts of the two files.
-CgroupLocation LocateCgroup(std::string_view cgroup, std::string_view mountinfo);
+CgroupLocation LocateCgroup(std::string_view cgroup, std::string_view mountinfo,
+                            std::string_view controller = "memory");
 
 /// Undoes the octal escapes of mountinfo ("\\040" is a blank).
 std::string UnescapeMountPath(std::string_view text);
