@@ -7,6 +7,7 @@ namespace nb = nanobind;
 namespace floodwall::python {
 void BindPool(nb::module_& m);
 void BindChunkReader(nb::module_& m);
+void BindLimits(nb::module_& m);
 void BindMonitor(nb::module_& m);
 void BindMerge(nb::module_& m);
 void BindKeyMatcher(nb::module_& m);
@@ -19,6 +20,7 @@ NB_MODULE(_core, m) {
   nb::set_leak_warnings(false);
   floodwall::python::BindPool(m);
   floodwall::python::BindChunkReader(m);
+  floodwall::python::BindLimits(m);
   floodwall::python::BindMonitor(m);
   floodwall::python::BindMerge(m);
   floodwall::python::BindKeyMatcher(m);

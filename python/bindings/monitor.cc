@@ -13,6 +13,7 @@
 #include "errors.h"
 #include "floodwall/memory_monitor.h"
 #include "floodwall/performance_monitor.h"
+#include "pyarrow_bridge.h"
 
 namespace nb = nanobind;
 
@@ -271,6 +272,8 @@ void BindPerformance(nb::module_& m) {
 }
 
 }  // namespace
+
+arrow::MemoryPool* CurrentPyarrowPool() { return current_pool(); }
 
 void BindMonitor(nb::module_& m) {
   nb::class_<Monitor> monitor(m, "MemoryMonitor");

@@ -60,6 +60,7 @@ void BindPool(nb::module_& m) {
       .def("release_unused", &GuardedPool::ReleaseUnused, nb::call_guard<nb::gil_scoped_release>())
       .def_prop_ro("bytes_allocated", &GuardedPool::bytes_allocated)
       .def_prop_ro("max_memory", &GuardedPool::max_memory)
+      .def_prop_ro("total_bytes_allocated", &GuardedPool::total_bytes_allocated)
       .def_prop_ro("denied_count", &GuardedPool::denied_count);
 }
 

@@ -13,4 +13,7 @@ namespace floodwall::python {
 
 nanobind::object BoxMemoryPool(arrow::MemoryPool* pool);
 
+/// The pool that pyarrow allocates from now: what pa.set_memory_pool() set.
+arrow::MemoryPool* CurrentPyarrowPool();
+
 }  // namespace floodwall::python

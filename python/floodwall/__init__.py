@@ -27,6 +27,7 @@ from floodwall.errors import (
     SpillError,
     UnsupportedFileError,
 )
+from floodwall.limits import Limit, limit
 from floodwall.merge import (
     MergeFileMetadata,
     MergeProgress,
@@ -58,6 +59,7 @@ __all__ = [
     "ConflictError",
     "DuplicateKeyError",
     "GuardedPool",
+    "Limit",
     "MemoryLimitExceeded",
     "MemoryLimitTooSmall",
     "MemoryMonitor",
@@ -77,6 +79,7 @@ __all__ = [
     "__version__",
     "bytes_to_mb",
     "deduplicate",
+    "limit",
     "max_pressure",
     "mb_to_bytes",
     "merge",
