@@ -65,7 +65,7 @@ class FooterReader {
     header.Stop();
     if (!has_rows || !has_groups || out_.schema_elements == 0)
       return Refuse("footer is incomplete");
-    return CheckSums();
+    return rows_ == out_.num_rows ? arrow::Status::OK() : Refuse("row counts disagree");
   }
 
  private:
@@ -91,6 +91,8 @@ class FooterReader {
     out_.header_elements += cursor_.element_count() - elements;
     ARROW_RETURN_NOT_OK(cursor_.status());
     const int64_t length = cursor_.position() - begin;
+    out_.header_bytes += length + 4;
+    if (charge_ == nullptr) return arrow::Status::OK();
     // Twice: the string's growth, and the piece on its way.
     ARROW_RETURN_NOT_OK(charge_->Resize(charge_->bytes() + 3 * length));
     Cursor again(input_, begin, begin + length);
@@ -135,9 +137,11 @@ class FooterReader {
     if (static_cast<int64_t>(list.count) > std::numeric_limits<int16_t>::max() * 64) {
       return Refuse("too many row groups");
     }
-    const auto bytes = static_cast<int64_t>(list.count * sizeof(FooterIndex::RowGroup));
-    ARROW_RETURN_NOT_OK(charge_->Resize(charge_->bytes() + bytes));
-    out_.row_groups.reserve(static_cast<size_t>(list.count));
+    if (charge_ != nullptr) {
+      const auto bytes = static_cast<int64_t>(list.count * sizeof(FooterIndex::RowGroup));
+      ARROW_RETURN_NOT_OK(charge_->Resize(charge_->bytes() + bytes));
+      out_.row_groups.reserve(static_cast<size_t>(list.count));
+    }
     for (uint64_t i = 0; i < list.count; ++i) {
       ARROW_RETURN_NOT_OK(RowGroup(list.count));
       ARROW_RETURN_NOT_OK(cursor_.status());
@@ -148,6 +152,7 @@ class FooterReader {
   arrow::Status RowGroup(uint64_t groups) {
     FooterIndex::RowGroup group;
     group.begin = FooterOffset();
+    const int64_t elements = cursor_.element_count();
     StructScope scope;
     FieldHeader f;
     bool has_rows = false;
@@ -181,7 +186,13 @@ class FooterReader {
     if (group.columns_end == 0 || !has_rows || group.num_rows < 0) {
       return Refuse("a row group is incomplete");
     }
-    out_.row_groups.push_back(group);
+    ++out_.row_group_count;
+    out_.widest_row_group_bytes =
+        std::max<int64_t>(out_.widest_row_group_bytes, group.end - group.begin);
+    out_.widest_row_group_elements =
+        std::max(out_.widest_row_group_elements, cursor_.element_count() - elements);
+    if (__builtin_add_overflow(rows_, group.num_rows, &rows_)) return Refuse("row counts overflow");
+    if (charge_ != nullptr) out_.row_groups.push_back(group);
     return arrow::Status::OK();
   }
 
@@ -189,16 +200,18 @@ class FooterReader {
     const ContainerHeader list = cursor_.List();
     const auto count = static_cast<int64_t>(list.count);
     if (count > 0 && list.element != Type::kStruct) return Refuse("column chunks are no structs");
-    if (out_.row_groups.empty()) {
+    if (out_.row_group_count == 0) {
       out_.num_columns = count;
       const int64_t most = (out_.footer_end - out_.footer_begin) / kLeastChunkBytes;
       int64_t chunks = 0;
       if (__builtin_mul_overflow(count, static_cast<int64_t>(groups), &chunks) || chunks > most) {
         return Refuse("more column chunks than the footer has room for");
       }
-      const auto bytes = chunks * static_cast<int64_t>(sizeof(FooterIndex::Chunk));
-      ARROW_RETURN_NOT_OK(charge_->Resize(charge_->bytes() + bytes));
-      out_.chunks.reserve(static_cast<size_t>(chunks));
+      if (charge_ != nullptr) {
+        const auto bytes = chunks * static_cast<int64_t>(sizeof(FooterIndex::Chunk));
+        ARROW_RETURN_NOT_OK(charge_->Resize(charge_->bytes() + bytes));
+        out_.chunks.reserve(static_cast<size_t>(chunks));
+      }
     } else if (count != out_.num_columns) {
       return Refuse("row groups differ in their columns");
     }
@@ -256,7 +269,7 @@ class FooterReader {
     if (chunk.elements == std::numeric_limits<uint16_t>::max()) {
       return Refuse("the metadata of a column chunk is too large");
     }
-    out_.chunks.push_back(chunk);
+    if (charge_ != nullptr) out_.chunks.push_back(chunk);
     return arrow::Status::OK();
   }
 
@@ -324,15 +337,6 @@ class FooterReader {
     return arrow::Status::OK();
   }
 
-  arrow::Status CheckSums() const {
-    int64_t rows = 0;
-    for (const FooterIndex::RowGroup& group : out_.row_groups) {
-      if (__builtin_add_overflow(rows, group.num_rows, &rows)) return Refuse("row counts overflow");
-    }
-    if (rows != out_.num_rows) return Refuse("row counts disagree");
-    return arrow::Status::OK();
-  }
-
   uint32_t FooterOffset() const {
     return static_cast<uint32_t>(cursor_.position() - out_.footer_begin);
   }
@@ -343,6 +347,7 @@ class FooterReader {
   Reservation* charge_;
   FooterIndex& out_;
   int64_t data_bytes_ = 0;
+  int64_t rows_ = 0;
 };
 
 }  // namespace
@@ -350,6 +355,24 @@ class FooterReader {
 arrow::Status ReadFooterIndex(thrift::Input* input, int64_t begin, int64_t end, int64_t file_size,
                               Reservation* charge, FooterIndex* out) {
   return FooterReader(input, begin, end, file_size, charge, out).Run();
+}
+
+int64_t FooterNeed(const FooterIndex& index) {
+  const int64_t header = index.header_bytes;
+  const int64_t kept =
+      header + index.row_group_count * static_cast<int64_t>(sizeof(FooterIndex::RowGroup)) +
+      index.row_group_count * index.num_columns * static_cast<int64_t>(sizeof(FooterIndex::Chunk)) +
+      ParsedMetadataBytes(header, index.schema_elements, 0, index.header_elements);
+  const int64_t group = index.widest_row_group_bytes;
+  const int64_t parsed =
+      ParsedMetadataBytes(header + group, index.schema_elements, index.num_columns,
+                          index.header_elements + index.widest_row_group_elements) +
+      header + 2 * group;
+  return kept + parsed + ReaderBytes(index) + (64 << 10);
+}
+
+int64_t ReaderBytes(const FooterIndex& index) {
+  return 700 * index.schema_elements + index.header_bytes;
 }
 
 int64_t ParsedMetadataBytes(int64_t bytes, int64_t schema_elements, int64_t chunks,

@@ -45,6 +45,10 @@ struct FooterIndex {
   int64_t num_columns = 0;  ///< chunks in each row group
   int64_t schema_elements = 0;
   int64_t header_elements = 0;  ///< of all containers in `header`
+  int64_t header_bytes = 0;
+  int64_t row_group_count = 0;
+  int64_t widest_row_group_bytes = 0;
+  int64_t widest_row_group_elements = 0;
   std::vector<RowGroup> row_groups;
   std::vector<Chunk> chunks;  ///< row group by row group
   /// The FileMetaData struct as it is encoded, without num_rows and row_groups.
@@ -61,8 +65,17 @@ struct FooterIndex {
 };
 
 /// Reads bytes [begin, end) of `input`, which are the footer of a file of `file_size` bytes.
+/// Without `charge` it is checked and counted only: row groups, chunks and header stay empty, and
+/// no memory is taken.
 arrow::Status ReadFooterIndex(thrift::Input* input, int64_t begin, int64_t end, int64_t file_size,
                               Reservation* charge, FooterIndex* out);
+
+/// What a source with this index takes while one row group of it is read, beside pages and values.
+int64_t FooterNeed(const FooterIndex& index);
+
+/// What one of Arrow's file readers takes for itself, beside pages and values: 305 to 640 bytes a
+/// schema element were measured, a third of it the header's.
+int64_t ReaderBytes(const FooterIndex& index);
 
 /// Memory of Arrow's FileMetaData parsed from `bytes` of Thrift with these many parts: measured,
 /// with a margin.

@@ -13,6 +13,16 @@ namespace {
 
 constexpr char kMagic[] = "PAR1";
 
+/// A row group's part of the footer is read, and written a little longer, while the base's header
+/// is at hand.
+int64_t FooterRoom(const ParquetSource& base) {
+  int64_t widest = 0;
+  for (int g = 0; g < base.num_row_groups(); ++g) {
+    widest = std::max(widest, base.row_group_bytes(g) + 16 * base.num_columns());
+  }
+  return 3 * widest + static_cast<int64_t>(base.footer_header().size());
+}
+
 /// Rough size of a deque's share beside the chunks of a row group.
 constexpr int64_t kRowGroupOverhead = 128;
 
@@ -22,18 +32,17 @@ arrow::Result<std::unique_ptr<ParquetAssembler>> ParquetAssembler::Make(
     std::unique_ptr<StagedFile> output, std::shared_ptr<ParquetSource> base, GuardedPool* pool) {
   auto out = std::unique_ptr<ParquetAssembler>(new ParquetAssembler());
   out->staged_path_ = output->path();
-  // A row group's part of the footer is read, and written a little longer, while the base's
-  // header is at hand.
-  int64_t widest = 0;
-  for (int g = 0; g < base->num_row_groups(); ++g) {
-    widest = std::max(widest, base->row_group_bytes(g) + 16 * base->num_columns());
-  }
-  const auto header = static_cast<int64_t>(base->footer_header().size());
-  ARROW_ASSIGN_OR_RAISE(out->charge_, Reservation::Make(pool->budget(), 3 * widest + header));
+  ARROW_ASSIGN_OR_RAISE(out->charge_, Reservation::Make(pool->budget(), FooterRoom(*base)));
   ARROW_ASSIGN_OR_RAISE(out->sink_, StagedOutput::Make(std::move(output), pool));
   out->base_ = std::move(base);
   ARROW_RETURN_NOT_OK(out->sink_->Write(kMagic, 4));
   return out;
+}
+
+int64_t ParquetAssembler::Need(const ParquetSource& base) {
+  const int64_t row_group =
+      base.num_columns() * static_cast<int64_t>(sizeof(OutChunk)) + kRowGroupOverhead;
+  return FooterRoom(base) + StagedOutput::kBufferBytes + base.num_row_groups() * row_group;
 }
 
 arrow::Status ParquetAssembler::Misused(const std::string& why) {

@@ -54,6 +54,9 @@ class ParquetAssembler {
                                                                std::shared_ptr<ParquetSource> base,
                                                                GuardedPool* pool);
 
+  /// The most an assembler over this base takes, beside what comes with encoded chunks.
+  static int64_t Need(const ParquetSource& base);
+
   /// Copies a whole row group of the base.
   arrow::Status CopyRowGroup(int base_row_group);
 

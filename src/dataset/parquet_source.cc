@@ -78,26 +78,48 @@ struct ParquetSource::Parsed {
   std::shared_ptr<parquet::FileMetaData> metadata;
 };
 
-arrow::Result<std::shared_ptr<ParquetSource>> ParquetSource::Open(const std::string& path,
-                                                                  std::shared_ptr<Budget> budget) {
+arrow::Result<std::shared_ptr<ParquetSource>> ParquetSource::OpenFile(const std::string& path) {
   // O_NONBLOCK: opening a FIFO must not wait for a writer. Regular files ignore it.
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   if (fd < 0) return MakeOsError(ErrorKind::kCommit, errno, "cannot open the file", path);
-  auto source = std::shared_ptr<ParquetSource>(new ParquetSource(path, fd));
-  source->budget_ = std::move(budget);
+  return std::shared_ptr<ParquetSource>(new ParquetSource(path, fd));
+}
+
+template <typename Work>
+arrow::Status ParquetSource::Named(const Work& work) const {
   try {
-    arrow::Status status = source->Load();
+    const arrow::Status status = work();
     const ErrorDetail* detail = ErrorDetail::From(status);
     if (detail != nullptr && detail->kind == ErrorKind::kUnsupportedFile) {
-      return source->Corrupt(status.message());
+      return Corrupt(status.message());
     }
-    ARROW_RETURN_NOT_OK(status);
+    return status;
   } catch (const std::bad_alloc&) {
-    return arrow::Status::OutOfMemory("no memory to open '", path, "'");
+    return arrow::Status::OutOfMemory("no memory to open '", path_, "'");
   } catch (const std::exception& e) {
-    return source->Corrupt(e.what());
+    return Corrupt(e.what());
   }
+}
+
+arrow::Result<std::shared_ptr<ParquetSource>> ParquetSource::Open(const std::string& path,
+                                                                  std::shared_ptr<Budget> budget) {
+  ARROW_ASSIGN_OR_RAISE(auto source, OpenFile(path));
+  source->budget_ = std::move(budget);
+  ARROW_RETURN_NOT_OK(source->Named([&] { return source->Load(); }));
   return source;
+}
+
+arrow::Result<int64_t> ParquetSource::MeasureFooter(const std::string& path) {
+  ARROW_ASSIGN_OR_RAISE(auto source, OpenFile(path));
+  ARROW_RETURN_NOT_OK(source->Named([&]() -> arrow::Status {
+    int64_t begin = 0;
+    int64_t end = 0;
+    ARROW_RETURN_NOT_OK(source->FindFooter(&begin, &end));
+    std::vector<char> window(kFooterWindow);
+    WindowInput input(source->fd_, path, window);
+    return ReadFooterIndex(&input, begin, end, source->size_, nullptr, &source->index_);
+  }));
+  return source->footer_need();
 }
 
 ParquetSource::~ParquetSource() { ::close(fd_); }
@@ -107,7 +129,7 @@ arrow::Status ParquetSource::Corrupt(const std::string& why) const {
                    "not a readable Parquet file (" + why + "): '" + path_ + "'");
 }
 
-arrow::Status ParquetSource::Load() {
+arrow::Status ParquetSource::FindFooter(int64_t* begin, int64_t* end) {
   const auto refuse = [](const char* why) { return MakeError(ErrorKind::kUnsupportedFile, why); };
   struct stat info{};
   if (::fstat(fd_, &info) != 0) return MakeOsError(ErrorKind::kCommit, errno, "cannot stat", path_);
@@ -126,10 +148,15 @@ arrow::Status ParquetSource::Load() {
   if (magic_tail != "PAR1" || magic_head != "PAR1") return refuse("no magic number");
   uint32_t length = 0;
   std::memcpy(&length, tail.data(), sizeof(length));
-  const int64_t footer_end = size_ - kTailBytes;
-  const int64_t footer_begin = footer_end - static_cast<int64_t>(length);
-  if (footer_begin < 4) return refuse("footer length is wrong");
+  *end = size_ - kTailBytes;
+  *begin = *end - static_cast<int64_t>(length);
+  return *begin < 4 ? refuse("footer length is wrong") : arrow::Status::OK();
+}
 
+arrow::Status ParquetSource::Load() {
+  int64_t footer_begin = 0;
+  int64_t footer_end = 0;
+  ARROW_RETURN_NOT_OK(FindFooter(&footer_begin, &footer_end));
   {
     ARROW_ASSIGN_OR_RAISE(charge_, Reservation::Make(budget_, kFooterWindow));
     std::vector<char> window(kFooterWindow);

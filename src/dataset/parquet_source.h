@@ -46,6 +46,9 @@ class ParquetSource : public std::enable_shared_from_this<ParquetSource> {
   /// lies inside the file and before the footer.
   static arrow::Result<std::shared_ptr<ParquetSource>> Open(const std::string& path,
                                                             std::shared_ptr<Budget> budget);
+  /// footer_need() of a file without opening it, in a fixed 64 KiB: for the message that a budget
+  /// is too small for it.
+  static arrow::Result<int64_t> MeasureFooter(const std::string& path);
   ~ParquetSource();
   ParquetSource(const ParquetSource&) = delete;
   ParquetSource& operator=(const ParquetSource&) = delete;
@@ -91,11 +94,10 @@ class ParquetSource : public std::enable_shared_from_this<ParquetSource> {
     return index_.chunk(row_group, column).has_page_index;
   }
 
-  /// What one of Arrow's file readers takes for itself, beside pages and values: 305 to 640 bytes
-  /// a schema element were measured, a third of it the header's.
-  int64_t reader_bytes() const {
-    return 700 * index_.schema_elements + static_cast<int64_t>(index_.header.size());
-  }
+  /// Of the budget, what one of Arrow's file readers takes, beside pages and values.
+  int64_t reader_bytes() const { return ReaderBytes(index_); }
+  /// What this takes while one row group is read, beside pages and values.
+  int64_t footer_need() const { return FooterNeed(index_); }
   /// A reader over the same descriptor; keeps this alive. Buffers come from `pool`.
   std::shared_ptr<arrow::io::RandomAccessFile> OpenInput(arrow::MemoryPool* pool);
   /// The caller charges `length` before, where it can be large.
@@ -113,6 +115,11 @@ class ParquetSource : public std::enable_shared_from_this<ParquetSource> {
  private:
   struct Parsed;
   ParquetSource(std::string path, int fd) : path_(std::move(path)), fd_(fd) {}
+  static arrow::Result<std::shared_ptr<ParquetSource>> OpenFile(const std::string& path);
+  /// Turns what `work` refuses or throws into a status that names the file.
+  template <typename Work>
+  arrow::Status Named(const Work& work) const;
+  arrow::Status FindFooter(int64_t* begin, int64_t* end);
   arrow::Status Load();
   arrow::Status CheckColumns() const;
   arrow::Result<std::shared_ptr<Parsed>> Parse(int row_group) const;

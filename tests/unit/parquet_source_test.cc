@@ -45,5 +45,25 @@ TEST(ParquetSource, GivesOneRowGroupToArrowAndChargesItWhileItIsHeld) {
   EXPECT_EQ(budget->used_bytes(), 0);
 }
 
+TEST(ParquetSource, MeasuresWhatAFooterTakesWithoutTakingIt) {
+  testing::TemporaryDirectory directory;
+  const std::string path = testing::WriteSample(directory.path());
+  const int64_t need = ParquetSource::MeasureFooter(path).ValueOrDie();
+  auto wide = Budget::Make("b", Budget::kUnlimited);
+  auto file = ParquetSource::Open(path, wide).ValueOrDie();
+  EXPECT_EQ(file->footer_need(), need);
+  for (int g = 0; g < file->num_row_groups(); ++g) {
+    ASSERT_TRUE(file->RowGroupMetadata(g).ok());
+  }
+  EXPECT_LE(wide->peak_bytes() + file->reader_bytes(), need);
+  file.reset();
+  // Exactly that much is enough, also while it is opened.
+  auto exact = Budget::Make("b", need);
+  file = ParquetSource::Open(path, exact).ValueOrDie();
+  ASSERT_TRUE(file->RowGroupMetadata(3).ok());
+  ASSERT_TRUE(exact->Reserve(file->reader_bytes()).ok());
+  exact->Release(file->reader_bytes());
+}
+
 }  // namespace
 }  // namespace floodwall
