@@ -64,7 +64,7 @@ arrow::Result<int64_t> TaskNeed(const TargetFile& target,
       need = std::max(need, chunk + RowEdits::BytesOf(rows));
     }
   }
-  return need + kTaskOverhead;
+  return need + file->footer_need() + ParquetAssembler::Need(*file) + kTaskOverhead;
 }
 
 /// Loads the source rows that a stretch of row groups needs.

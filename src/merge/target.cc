@@ -42,6 +42,34 @@ arrow::Status CheckColumns(const arrow::Schema& source, const ParquetSource& fil
 
 }  // namespace
 
+namespace {
+
+/// Pages of a key column while it is read.
+constexpr int64_t kScanBytes = 256 * kKiB;
+/// What a rewrite takes beside footers when nothing about it is known yet.
+constexpr int64_t kRewriteBytes = 8 * kMiB;
+
+/// Opens a file; a budget too small for its footer is refused with a minimum.
+arrow::Result<std::shared_ptr<ParquetSource>> OpenTargetFile(const std::string& path,
+                                                             RunContext* context) {
+  const int64_t held = context->budget->used_bytes();
+  auto file = ParquetSource::Open(path, context->read_pool->budget());
+  int64_t need = 0;
+  if (file.ok()) {
+    need = (*file)->footer_need();
+  } else {
+    const ErrorDetail* detail = ErrorDetail::From(file.status());
+    if (detail == nullptr || detail->kind != ErrorKind::kMemoryLimitExceeded) return file.status();
+    ARROW_ASSIGN_OR_RAISE(need, ParquetSource::MeasureFooter(path));
+  }
+  if (file.ok() && held + need + kScanBytes <= context->options.max_memory_bytes) return file;
+  return context->TooSmall(
+      "the footer of '" + path + "' takes " + FormatBytes(need) + " while a row group is read",
+      held + need + need / 4 + kRewriteBytes);
+}
+
+}  // namespace
+
 arrow::Result<Target> Target::Open(DatasetListing listing, const arrow::Schema& source,
                                    RunContext* context) {
   Target target;
@@ -57,8 +85,9 @@ arrow::Result<Target> Target::Open(DatasetListing listing, const arrow::Schema& 
           ErrorKind::kUnsupportedFile,
           "hive-partitioned datasets are not supported yet: '" + entry.relative_path + "'");
     }
-    ARROW_ASSIGN_OR_RAISE(auto file, ParquetSource::Open(listing.AbsolutePath(entry.relative_path),
-                                                         context->read_pool->budget()));
+    ARROW_ASSIGN_OR_RAISE(auto file,
+                          OpenTargetFile(listing.AbsolutePath(entry.relative_path), context));
+    target.scan_need_ = std::max(target.scan_need_, file->footer_need() + kScanBytes);
     ARROW_ASSIGN_OR_RAISE(auto schema, ArrowSchemaOf(*file));
     ARROW_RETURN_NOT_OK(CheckColumns(source, *file, *schema, options));
     const auto note_types = [&](const std::vector<std::string>& names, auto* all) {

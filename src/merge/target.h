@@ -52,6 +52,8 @@ class Target {
   std::vector<TargetFile>& files() { return files_; }
   const std::vector<TargetFile>& files() const { return files_; }
   int64_t num_rows() const { return num_rows_; }
+  /// The most that the footer of one of the files takes while its keys are read.
+  int64_t scan_need() const { return scan_need_; }
   int64_t size_bytes() const;
   /// Types of each key column over all files, in the order of options.key_columns.
   const std::vector<std::vector<std::shared_ptr<arrow::DataType>>>& key_types() const {
@@ -81,6 +83,7 @@ class Target {
   DatasetListing listing_;
   std::vector<TargetFile> files_;
   int64_t num_rows_ = 0;
+  int64_t scan_need_ = 0;
   std::vector<std::vector<std::shared_ptr<arrow::DataType>>> key_types_;
   std::vector<std::vector<std::shared_ptr<arrow::DataType>>> order_types_;
   std::optional<size_t> newest_;

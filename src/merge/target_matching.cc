@@ -138,7 +138,12 @@ arrow::Result<TargetMatch> MatchTarget(const SourceKeys& keys, int64_t source_ro
   if (RemovesRows(context->options)) ARROW_RETURN_NOT_OK(target->AllowRemovals(context));
   Matcher matcher(keys, target, &out.matched, context);
   auto& files = target->files();
-  ARROW_RETURN_NOT_OK(ParallelFor(threads, static_cast<int64_t>(files.size()), [&](int64_t i) {
+  // Threads share the budget: no more of them than footers fit.
+  int workers = threads;
+  while (workers > 1 && workers * target->scan_need() > context->budget->available_bytes()) {
+    --workers;
+  }
+  ARROW_RETURN_NOT_OK(ParallelFor(workers, static_cast<int64_t>(files.size()), [&](int64_t i) {
     return matcher.MatchFile(&files[static_cast<size_t>(i)]);
   }));
   ARROW_RETURN_NOT_OK(matcher.CheckDuplicates());

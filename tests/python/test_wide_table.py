@@ -1,6 +1,7 @@
 """A table whose footer alone would fill the budget: 1,500 columns in 100 row groups."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+import floodwall
 import memory_child
 
 COLUMNS = 1500
@@ -33,7 +35,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return root / "data", root / "source.parquet"
 
 
-def test_upsert_into_a_wide_table_fits_or_names_a_minimum_that_works(
+def test_update_of_a_wide_table_fits_64_mib(
     wide: tuple[Path, Path],
 ) -> None:
     dataset, source = wide
@@ -61,3 +63,21 @@ def test_upsert_into_a_wide_table_fits_or_names_a_minimum_that_works(
             for row, values in rows.items():
                 expected[row] = values[0 if name == "column_number_1" else 1]
         assert table.column(name).to_pylist() == expected, name
+
+
+@pytest.mark.parametrize("mib", [2, 4, 6, 8, 10])
+def test_a_smaller_budget_is_refused_with_a_minimum_that_works(
+    wide: tuple[Path, Path], tmp_path: Path, mib: int
+) -> None:
+    dataset, source = wide
+    target = tmp_path / "data"
+    shutil.copytree(dataset, target)
+    before = (target / "wide.parquet").stat().st_mtime_ns
+    with pytest.raises(floodwall.MemoryLimitTooSmall) as refused:
+        floodwall.merge(source, target, "update", "id", max_memory=mib << 20)
+    assert (target / "wide.parquet").stat().st_mtime_ns == before
+    minimum = refused.value.minimum_bytes
+    assert minimum < 32 << 20
+    result = floodwall.merge(source, target, "update", "id", max_memory=minimum)
+    assert result.updated == 2
+    assert result.peak_memory_bytes <= minimum
