@@ -61,6 +61,13 @@ class ByteBuffer {
     size_ += length;
     return arrow::Status::OK();
   }
+  arrow::Status Prepend(const void* bytes, int64_t length) {
+    const int64_t before = size_;
+    ARROW_RETURN_NOT_OK(Resize(size_ + length));
+    std::memmove(data_ + length, data_, static_cast<size_t>(before));
+    std::memcpy(data_, bytes, static_cast<size_t>(length));
+    return arrow::Status::OK();
+  }
   arrow::Status AppendByte(uint8_t byte) { return Append(&byte, 1); }
   /// Little-endian, as Parquet's lengths.
   arrow::Status AppendUint32(uint32_t value) { return Append(&value, sizeof(value)); }

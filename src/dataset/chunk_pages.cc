@@ -27,9 +27,10 @@ bool FitsInt32(int64_t value) { return value >= 0 && value <= INT32_MAX; }
 arrow::Result<bool> Describe(const thrift::Value& header, const std::string& path,
                              PageEntry* entry) {
   const int64_t type = header.GetInt(field::page_header::kType, -1);
-  const int16_t id = type == field::page_header::kTypeDictionary ? field::page_header::kDictionaryPage
-                     : type == field::page_header::kTypeDataV2   ? field::page_header::kDataPageV2
-                                                                 : field::page_header::kDataPage;
+  const int16_t id = type == field::page_header::kTypeDictionary
+                         ? field::page_header::kDictionaryPage
+                     : type == field::page_header::kTypeDataV2 ? field::page_header::kDataPageV2
+                                                               : field::page_header::kDataPage;
   if (type != field::page_header::kTypeDictionary && type != field::page_header::kTypeDataV2 &&
       type != field::page_header::kTypeData) {
     return false;
@@ -48,8 +49,7 @@ arrow::Result<bool> Describe(const thrift::Value& header, const std::string& pat
     return data->GetInt(field::data_page::kDefinitionEncoding, -1) == field::kEncodingRle;
   }
   const int64_t definition = data->GetInt(field::data_page_v2::kDefinitionBytes, -1);
-  if (definition < 0 ||
-      definition > std::min(entry->compressed_bytes, entry->uncompressed_bytes) ||
+  if (definition < 0 || definition > std::min(entry->compressed_bytes, entry->uncompressed_bytes) ||
       data->GetInt(field::data_page_v2::kNumRows, -1) != values) {
     return CorruptPage(path, "level sizes");
   }
@@ -66,7 +66,7 @@ bool PageEntry::dictionary_encoded() const {
 }
 
 arrow::Result<BaseChunk> BaseChunk::Of(std::shared_ptr<ParquetSource> file, int row_group,
-                                         int column) {
+                                       int column) {
   BaseChunk out;
   out.row_group = row_group;
   out.column = column;
@@ -89,6 +89,7 @@ arrow::Result<BaseChunk> BaseChunk::Of(std::shared_ptr<ParquetSource> file, int 
 arrow::Result<ChunkPages> ListPages(const BaseChunk& chunk) {
   ChunkPages out;
   const ParquetSource& file = *chunk.file;
+  ARROW_ASSIGN_OR_RAISE(out.charge, Reservation::Make(file.budget(), 0));
   const int64_t end = chunk.range.offset + chunk.range.length;
   const bool flat = chunk.descr->max_repetition_level() == 0;
   for (int64_t position = chunk.range.offset; position < end;) {
@@ -139,6 +140,13 @@ arrow::Result<ChunkPages> ListPages(const BaseChunk& chunk) {
     out.max_uncompressed_bytes = std::max(out.max_uncompressed_bytes, uncompressed);
     out.max_values = std::max<int64_t>(out.max_values, entry.num_values);
     out.num_values += entry.num_values;
+    if (out.data.size() == out.data.capacity()) {
+      const size_t capacity = std::max<size_t>(16, 2 * out.data.size());
+      // Old and new entries exist at once while they move.
+      ARROW_RETURN_NOT_OK(
+          out.charge.Resize(static_cast<int64_t>(capacity * 3 / 2 * sizeof(PageEntry))));
+      out.data.reserve(capacity);
+    }
     out.data.push_back(entry);
   }
   return out;
@@ -173,9 +181,9 @@ arrow::Result<LoadedPage> PageLoader::Load(const PageEntry& entry) {
   if (read != entry.total_bytes()) return Corrupt("it ends early");
   LoadedPage page;
   size_t header_bytes = 0;
-  auto parsed = thrift::ParseStruct({reinterpret_cast<const char*>(raw_.data()),
-                                     static_cast<size_t>(entry.header_bytes)},
-                                    &header_bytes);
+  auto parsed = thrift::ParseStruct(
+      {reinterpret_cast<const char*>(raw_.data()), static_cast<size_t>(entry.header_bytes)},
+      &header_bytes);
   if (!parsed.ok() || header_bytes != static_cast<size_t>(entry.header_bytes)) {
     return Corrupt("header");
   }
@@ -187,9 +195,10 @@ arrow::Result<LoadedPage> PageLoader::Load(const PageEntry& entry) {
     return Corrupt("it changed while it was read");
   }
   uint8_t* compressed = raw_.data() + entry.header_bytes;
+  page.compressed = {compressed, static_cast<size_t>(entry.compressed_bytes)};
   if (const thrift::Value* crc = page.header.Find(field::page_header::kCrc)) {
-    const uint32_t found = arrow::internal::crc32(0, compressed,
-                                                  static_cast<size_t>(entry.compressed_bytes));
+    const uint32_t found =
+        arrow::internal::crc32(0, compressed, static_cast<size_t>(entry.compressed_bytes));
     if (found != static_cast<uint32_t>(crc->integer)) return Corrupt("checksum");
   }
   if (codec_ == nullptr || !entry.is_compressed) {

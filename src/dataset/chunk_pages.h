@@ -26,7 +26,7 @@ namespace floodwall {
 /// One column chunk as its footer describes it.
 struct BaseChunk {
   static arrow::Result<BaseChunk> Of(std::shared_ptr<ParquetSource> file, int row_group,
-                                      int column);
+                                     int column);
 
   std::shared_ptr<ParquetSource> file;
   int row_group = 0;
@@ -46,7 +46,7 @@ struct PageEntry {
   int32_t header_bytes = 0;
   int32_t compressed_bytes = 0;
   int32_t uncompressed_bytes = 0;
-  int32_t num_values = 0;  ///< nulls included
+  int32_t num_values = 0;        ///< nulls included
   int32_t definition_bytes = 0;  ///< version 2 only
   int8_t encoding = -1;
   bool v2 = false;
@@ -56,6 +56,7 @@ struct PageEntry {
   int64_t total_bytes() const { return int64_t{header_bytes} + compressed_bytes; }
 };
 
+/// Its pages. Their entries are charged to the file's budget.
 struct ChunkPages {
   std::optional<PageEntry> dictionary;
   std::vector<PageEntry> data;
@@ -65,6 +66,7 @@ struct ChunkPages {
   int64_t max_compressed_bytes = 0;
   int64_t max_uncompressed_bytes = 0;
   int64_t max_values = 0;
+  Reservation charge;
 };
 
 /// Reads the page headers of a chunk (one small read each).
@@ -73,6 +75,7 @@ arrow::Result<ChunkPages> ListPages(const BaseChunk& chunk);
 /// A page in memory. `levels` are the runs of the definition levels without a length.
 struct LoadedPage {
   thrift::Value header;
+  std::span<const uint8_t> compressed;
   std::span<uint8_t> body;  ///< levels and values as they lie uncompressed
   std::span<uint8_t> levels;
   std::span<uint8_t> values;

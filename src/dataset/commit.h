@@ -4,11 +4,11 @@
 ///
 /// Layout: `<root>/_floodwall/lock` (flock, never removed), `_floodwall/stage-<token>/`
 /// (files whose names never end in ".parquet"), `spill-<token>/` while a merge spills,
-/// `journal-<token>` while it is written, `committed` from the commit point until publication is complete.
-/// Protocol: sync staged files and their directory; write and sync the journal; rename it to
-/// `committed` and sync `_floodwall/` (the commit point); rename staged files into place,
-/// unlink removed ones, sync every touched directory; unlink `committed`; remove the stage.
-/// Every step after the commit point is idempotent, so recovery repeats it from the start.
+/// `journal-<token>` while it is written, `committed` from the commit point until publication is
+/// complete. Protocol: sync staged files and their directory; write and sync the journal; rename it
+/// to `committed` and sync `_floodwall/` (the commit point); rename staged files into place, unlink
+/// removed ones, sync every touched directory; unlink `committed`; remove the stage. Every step
+/// after the commit point is idempotent, so recovery repeats it from the start.
 ///
 /// Threading: one Commit belongs to one thread, StagePath to any. Errors: kCommit with
 /// os_error, kConflict when another writer holds the lock or changed a file.

@@ -31,8 +31,8 @@ inline constexpr int16_t kType = 1, kEncodings = 2, kPath = 3, kCodec = 4, kNumV
                          kTotalUncompressedSize = 6, kTotalCompressedSize = 7,
                          kKeyValueMetadata = 8, kDataPageOffset = 9, kIndexPageOffset = 10,
                          kDictionaryPageOffset = 11, kStatistics = 12, kEncodingStats = 13,
-                         kBloomFilterOffset = 14, kBloomFilterLength = 15,
-                         kSizeStatistics = 16, kGeospatialStatistics = 17;
+                         kBloomFilterOffset = 14, kBloomFilterLength = 15, kSizeStatistics = 16,
+                         kGeospatialStatistics = 17;
 }
 namespace statistics {
 inline constexpr int16_t kNullCount = 3, kMax = 5, kMin = 6, kMaxExact = 7, kMinExact = 8;

@@ -1,6 +1,7 @@
 #include "dataset/patched_chunk.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "arrow/io/memory.h"
 #include "arrow/util/crc32.h"
@@ -18,12 +19,26 @@ using thrift::Value;
 const Value* ListOf(const Value& owner, int16_t id, size_t size) {
   const Value* list = owner.Find(id);
   return list != nullptr && list->type == Type::kList && list->elements.size() == size ? list
-                                                                                      : nullptr;
+                                                                                       : nullptr;
 }
 
-bool AreBinary(const Value* list) {
-  return list != nullptr && list->element_type == Type::kBinary;
+constexpr int64_t kMaxVarint = 10;
+
+int64_t PutVarint(uint64_t value, uint8_t* to) {
+  int64_t n = 0;
+  for (; value >= 0x80; value >>= 7) to[n++] = static_cast<uint8_t>(value | 0x80);
+  to[n++] = static_cast<uint8_t>(value);
+  return n;
 }
+
+/// Length of the number at the start.
+size_t VarintBytes(std::span<const uint8_t> bytes) {
+  size_t n = 0;
+  while (n < bytes.size() && (bytes[n] & 0x80) != 0) ++n;
+  return std::min(n + 1, bytes.size());
+}
+
+bool AreBinary(const Value* list) { return list != nullptr && list->element_type == Type::kBinary; }
 
 }  // namespace
 
@@ -44,8 +59,8 @@ arrow::Result<std::unique_ptr<PatchedChunk>> PatchedChunk::Make(
   if (out->trusted_ && statistics != nullptr) {
     const bool all_null =
         statistics->GetInt(field::statistics::kNullCount, -1) == pages->num_values;
-    out->bounds_ = all_null ? ValueBounds(order, true)
-                            : ValueBounds::FromStatistics(order, statistics);
+    out->bounds_ =
+        all_null ? ValueBounds(order, true) : ValueBounds::FromStatistics(order, statistics);
   }
   ARROW_RETURN_NOT_OK(out->LoadIndexes(static_cast<int64_t>(pages->data.size())));
   ARROW_RETURN_NOT_OK(out->LoadBloomFilter());
@@ -58,9 +73,12 @@ arrow::Status PatchedChunk::LoadIndexes(int64_t num_pages) {
                         std::optional<Value>* out) -> arrow::Status {
     const int64_t offset = chunk.GetInt(offset_id, -1);
     if (offset <= 0) return arrow::Status::OK();
-    ARROW_ASSIGN_OR_RAISE(const std::string bytes,
-                          chunk_->file->ReadRange(offset, chunk.GetInt(length_id, 0)));
-    ARROW_ASSIGN_OR_RAISE(*out, thrift::ParseStruct(bytes, nullptr));
+    const int64_t length = chunk.GetInt(length_id, 0);
+    ARROW_ASSIGN_OR_RAISE(auto held,
+                          Reservation::Make(pool_->budget(), std::max<int64_t>(0, length)));
+    ARROW_ASSIGN_OR_RAISE(const std::string bytes, chunk_->file->ReadRange(offset, length));
+    // A page has a value in each of seven lists at most, levels two.
+    ARROW_ASSIGN_OR_RAISE(*out, thrift::ParseStruct(bytes, nullptr, 16 * num_pages + 256));
     return arrow::Status::OK();
   };
   ARROW_RETURN_NOT_OK(load(field::column_chunk::kOffsetIndexOffset,
@@ -80,17 +98,16 @@ arrow::Status PatchedChunk::LoadIndexes(int64_t num_pages) {
 
 arrow::Status PatchedChunk::LoadBloomFilter() {
   ARROW_ASSIGN_OR_RAISE(auto held, Reservation::Make(pool_->budget(), 0));
-  ARROW_ASSIGN_OR_RAISE(
-      const std::string bytes,
-      chunk_->file->ReadBloomFilter(chunk_->row_group, chunk_->column, &held));
+  ARROW_ASSIGN_OR_RAISE(const std::string bytes,
+                        chunk_->file->ReadBloomFilter(chunk_->row_group, chunk_->column, &held));
   if (bytes.empty()) return arrow::Status::OK();
   arrow::io::BufferReader stream(arrow::Buffer::FromString(bytes));
   try {
     bloom_ = std::make_unique<parquet::BlockSplitBloomFilter>(
         parquet::BlockSplitBloomFilter::Deserialize(parquet::ReaderProperties(pool_), &stream));
   } catch (const parquet::ParquetException& e) {
-    return MakeError(ErrorKind::kUnsupportedFile,
-                     "a bloom filter of '" + chunk_->file->path() + "' cannot be read: " + e.what());
+    return MakeError(ErrorKind::kUnsupportedFile, "a bloom filter of '" + chunk_->file->path() +
+                                                      "' cannot be read: " + e.what());
   }
   return arrow::Status::OK();
 }
@@ -147,28 +164,36 @@ void PatchedChunk::NoteNewValue(std::string_view value) {
 }
 
 arrow::Status PatchedChunk::Emit(Value header, std::span<const uint8_t> body,
-                                 int64_t stored_bytes, int64_t* uncompressed) {
+                                 int64_t stored_bytes) {
   // Levels of version 2 and pages marked so stay as they are; the rest is compressed.
   const auto stored = static_cast<size_t>(stored_bytes);
   std::span<const uint8_t> rest = body.subspan(stored);
   if (loader_->codec() != nullptr && !rest.empty()) {
-    auto* codec = loader_->codec();
-    const int64_t most = codec->MaxCompressedLen(static_cast<int64_t>(rest.size()), rest.data());
     compressed_->Clear();
-    ARROW_RETURN_NOT_OK(compressed_->Resize(most));
-    ARROW_ASSIGN_OR_RAISE(const int64_t length,
-                          codec->Compress(static_cast<int64_t>(rest.size()), rest.data(), most,
-                                          compressed_->data()));
-    rest = {compressed_->data(), static_cast<size_t>(length)};
+    ARROW_RETURN_NOT_OK(AppendCompressed(rest));
+    rest = compressed_->span();
   }
-  const std::span<const uint8_t> head = body.first(stored);
+  return EmitStored(std::move(header), body.first(stored), rest, std::ssize(body));
+}
+
+arrow::Status PatchedChunk::AppendCompressed(std::span<const uint8_t> bytes) {
+  auto* codec = loader_->codec();
+  const int64_t start = compressed_->size();
+  const int64_t most = codec->MaxCompressedLen(std::ssize(bytes), bytes.data());
+  ARROW_RETURN_NOT_OK(compressed_->Resize(start + most));
+  ARROW_ASSIGN_OR_RAISE(const int64_t length, codec->Compress(std::ssize(bytes), bytes.data(), most,
+                                                              compressed_->data() + start));
+  return compressed_->Resize(start + length);
+}
+
+arrow::Status PatchedChunk::EmitStored(Value header, std::span<const uint8_t> head,
+                                       std::span<const uint8_t> rest, int64_t uncompressed) {
   const auto total = static_cast<int64_t>(head.size() + rest.size());
-  if (total > INT32_MAX || static_cast<int64_t>(body.size()) > INT32_MAX) {
+  if (total > INT32_MAX || uncompressed > INT32_MAX) {
     return MakeError(ErrorKind::kUnsupportedFile,
                      "a page of '" + chunk_->file->path() + "' would grow beyond 2 GiB");
   }
-  header.SetInt(field::page_header::kUncompressedSize, Type::kI32,
-                static_cast<int64_t>(body.size()));
+  header.SetInt(field::page_header::kUncompressedSize, Type::kI32, uncompressed);
   header.SetInt(field::page_header::kCompressedSize, Type::kI32, total);
   if (header.Find(field::page_header::kCrc) != nullptr) {
     uint32_t crc = arrow::internal::crc32(0, head.data(), head.size());
@@ -178,10 +203,10 @@ arrow::Status PatchedChunk::Emit(Value header, std::span<const uint8_t> body,
   std::string bytes;
   thrift::AppendStruct(header, &bytes);
   auto* sink = assembler_->sink().get();
-  ARROW_RETURN_NOT_OK(sink->Write(bytes.data(), static_cast<int64_t>(bytes.size())));
-  ARROW_RETURN_NOT_OK(sink->Write(head.data(), static_cast<int64_t>(head.size())));
-  ARROW_RETURN_NOT_OK(sink->Write(rest.data(), static_cast<int64_t>(rest.size())));
-  *uncompressed += static_cast<int64_t>(bytes.size() + body.size());
+  ARROW_RETURN_NOT_OK(sink->Write(bytes.data(), std::ssize(bytes)));
+  ARROW_RETURN_NOT_OK(sink->Write(head.data(), std::ssize(head)));
+  ARROW_RETURN_NOT_OK(sink->Write(rest.data(), std::ssize(rest)));
+  uncompressed_ += std::ssize(bytes) + uncompressed;
   return arrow::Status::OK();
 }
 
@@ -193,13 +218,38 @@ arrow::Status PatchedChunk::CopyDictionary() {
   return assembler_->sink()->CopyFrom(chunk_->file->fd(), entry.offset, entry.total_bytes());
 }
 
-arrow::Status PatchedChunk::WriteDictionary(Value header, std::span<const uint8_t> body,
-                                            int64_t num_values) {
+arrow::Status PatchedChunk::GrowDictionary(const LoadedPage& page, ByteBuffer* added,
+                                           int64_t num_values) {
   dictionary_offset_ = assembler_->sink()->position();
   dictionary_encoding_ = pages_->dictionary->encoding;
+  Value header = page.header;
   header.Find(field::page_header::kDictionaryPage)
       ->SetInt(field::kPageNumValues, Type::kI32, num_values);
-  return Emit(std::move(header), body, 0, &uncompressed_);
+  const std::span<const uint8_t> old = page.values;
+  const int64_t bytes = std::ssize(old) + added->size();
+  if (chunk_->compression == arrow::Compression::SNAPPY && page.values.size() == page.body.size()) {
+    // Snappy's stream is a length and elements that look back: those of the new values can follow
+    // those of the old ones, which need not be compressed again.
+    compressed_->Clear();
+    ARROW_RETURN_NOT_OK(
+        compressed_->Reserve(kMaxVarint + std::ssize(page.compressed) +
+                             loader_->codec()->MaxCompressedLen(added->size(), added->data())));
+    ARROW_RETURN_NOT_OK(compressed_->Resize(kMaxVarint));
+    const int64_t head = PutVarint(static_cast<uint64_t>(bytes), compressed_->data());
+    ARROW_RETURN_NOT_OK(compressed_->Resize(head));
+    const size_t skip = VarintBytes(page.compressed);
+    ARROW_RETURN_NOT_OK(compressed_->Append(
+        page.compressed.data() + skip, std::ssize(page.compressed) - static_cast<int64_t>(skip)));
+    const int64_t middle = compressed_->size();
+    ARROW_RETURN_NOT_OK(AppendCompressed(added->span()));
+    auto all = compressed_->span();
+    const size_t again = VarintBytes(all.subspan(static_cast<size_t>(middle)));
+    std::memmove(all.data() + middle, all.data() + middle + again,
+                 all.size() - static_cast<size_t>(middle) - again);
+    return EmitStored(std::move(header), {}, all.first(all.size() - again), bytes);
+  }
+  ARROW_RETURN_NOT_OK(added->Prepend(old.data(), std::ssize(old)));
+  return Emit(std::move(header), added->span(), 0);
 }
 
 arrow::Status PatchedChunk::CopyPages(size_t first, size_t last) {
@@ -228,9 +278,9 @@ arrow::Status PatchedChunk::CopyPages(size_t first, size_t last) {
   return arrow::Status::OK();
 }
 
-arrow::Status PatchedChunk::WritePage(size_t base_page, Value header,
-                                      std::span<const uint8_t> body, int64_t definition_bytes,
-                                      int64_t encoding, const PageChange& change) {
+arrow::Status PatchedChunk::WritePage(size_t base_page, Value header, std::span<const uint8_t> body,
+                                      int64_t definition_bytes, int64_t encoding,
+                                      const PageChange& change) {
   const PageEntry& entry = pages_->data[base_page];
   Value* data =
       header.Find(entry.v2 ? field::page_header::kDataPageV2 : field::page_header::kDataPage);
@@ -277,7 +327,7 @@ arrow::Status PatchedChunk::WritePage(size_t base_page, Value header,
     out.min = change.bounds.min();
     out.max = change.bounds.max();
   }
-  ARROW_RETURN_NOT_OK(Emit(std::move(header), body, stored, &uncompressed_));
+  ARROW_RETURN_NOT_OK(Emit(std::move(header), body, stored));
   out.bytes = assembler_->sink()->position() - out.offset;
   emitted_.push_back(std::move(out));
   rows_ += change.rows;

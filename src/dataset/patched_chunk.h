@@ -41,18 +41,15 @@ class PatchedChunk {
  public:
   static constexpr int64_t kBytesPerPage = 2048;
 
-  static arrow::Result<std::unique_ptr<PatchedChunk>> Make(const BaseChunk* chunk,
-                                                           const ChunkPages* pages,
-                                                           const ValueOrder* order,
-                                                           PageLoader* loader,
-                                                           ByteBuffer* compressed,
-                                                           GuardedPool* pool);
+  static arrow::Result<std::unique_ptr<PatchedChunk>> Make(
+      const BaseChunk* chunk, const ChunkPages* pages, const ValueOrder* order, PageLoader* loader,
+      ByteBuffer* compressed, GuardedPool* pool);
   /// From here on bytes are written.
   void Start(ParquetAssembler* assembler);
 
   arrow::Status CopyDictionary();
-  arrow::Status WriteDictionary(thrift::Value header, std::span<const uint8_t> body,
-                                int64_t num_values);
+  /// The dictionary page with PLAIN values behind its own, `num_values` in all. `added` is used up.
+  arrow::Status GrowDictionary(const LoadedPage& page, ByteBuffer* added, int64_t num_values);
   /// Copies data pages [first, last).
   arrow::Status CopyPages(size_t first, size_t last);
   /// A changed page: body as it lies uncompressed, levels first; definition_bytes of them in
@@ -92,8 +89,10 @@ class PatchedChunk {
   PatchedChunk() = default;
   arrow::Status LoadIndexes(int64_t num_pages);
   arrow::Status LoadBloomFilter();
-  arrow::Status Emit(thrift::Value header, std::span<const uint8_t> body, int64_t stored_bytes,
-                     int64_t* uncompressed);
+  arrow::Status Emit(thrift::Value header, std::span<const uint8_t> body, int64_t stored_bytes);
+  arrow::Status AppendCompressed(std::span<const uint8_t> bytes);
+  arrow::Status EmitStored(thrift::Value header, std::span<const uint8_t> head,
+                           std::span<const uint8_t> rest, int64_t uncompressed);
   void NoteChange(const PageChange& change);
   void UpdateEncodings(thrift::Value* meta) const;
   void UpdateStatistics(thrift::Value* meta) const;

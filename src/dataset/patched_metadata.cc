@@ -33,9 +33,8 @@ void PatchedChunk::UpdateEncodings(Value* meta) const {
   Value* encodings = meta->Find(field::column_metadata::kEncodings);
   const auto used = [&](int64_t encoding) {
     if (encodings == nullptr) return;
-    const bool there =
-        std::any_of(encodings->elements.begin(), encodings->elements.end(),
-                    [&](const Value& value) { return value.integer == encoding; });
+    const bool there = std::any_of(encodings->elements.begin(), encodings->elements.end(),
+                                   [&](const Value& value) { return value.integer == encoding; });
     if (!there) encodings->elements.push_back(thrift::Int(Type::kI32, encoding));
   };
   struct Count {
@@ -56,8 +55,7 @@ void PatchedChunk::UpdateEncodings(Value* meta) const {
   };
   if (dictionary_offset_ >= 0) count(field::page_header::kTypeDictionary, dictionary_encoding_);
   for (const Emitted& page : emitted_) {
-    count(page.v2 ? field::page_header::kTypeDataV2 : field::page_header::kTypeData,
-          page.encoding);
+    count(page.v2 ? field::page_header::kTypeDataV2 : field::page_header::kTypeData, page.encoding);
   }
   Value* stats = meta->Find(field::column_metadata::kEncodingStats);
   if (stats == nullptr) return;
@@ -108,7 +106,8 @@ void PatchedChunk::UpdateSizeStatistics(Value* meta) const {
     sizes.SetInt(field::size_statistics::kUnencodedBytes, Type::kI64, bytes + value_bytes_delta_);
   }
   const Value* levels = before->Find(field::size_statistics::kDefinitionHistogram);
-  if (levels != nullptr && levels->elements.size() == 2 && chunk_->descr->max_definition_level() == 1) {
+  if (levels != nullptr && levels->elements.size() == 2 &&
+      chunk_->descr->max_definition_level() == 1) {
     Value histogram = *levels;
     histogram.elements[0].integer += nulls_delta_;
     histogram.elements[1].integer += rows_delta_ - nulls_delta_;
@@ -193,9 +192,8 @@ std::string PatchedChunk::MakeColumnIndex() const {
   out.Set(field::column_index::kMinValues, std::move(mins));
   out.Set(field::column_index::kMaxValues, std::move(maxs));
   const int64_t order = base.GetInt(field::column_index::kBoundaryOrder, 0);
-  const bool holds =
-      order != field::column_index::kUnordered &&
-      OrderHolds(out, order == field::column_index::kAscending);
+  const bool holds = order != field::column_index::kUnordered &&
+                     OrderHolds(out, order == field::column_index::kAscending);
   out.SetInt(field::column_index::kBoundaryOrder, Type::kI32,
              holds ? order : field::column_index::kUnordered);
   if (null_counts != nullptr) out.Set(field::column_index::kNullCounts, std::move(counts));
@@ -226,8 +224,7 @@ std::string PatchedChunk::MakeOffsetIndex() const {
     locations.elements.push_back(std::move(location));
     row += page.rows;
     if (bytes_before != nullptr) {
-      const int64_t bytes =
-          bytes_before->elements[page.base_page].integer + page.value_bytes_delta;
+      const int64_t bytes = bytes_before->elements[page.base_page].integer + page.value_bytes_delta;
       if (bytes < 0 || page.divided) bytes_before = nullptr;
       value_bytes.elements.push_back(thrift::Int(Type::kI64, bytes));
     }

@@ -93,8 +93,8 @@ std::string ValueOrder::AsBound(std::string_view value, bool lower) const {
 
 ValueBounds ValueBounds::FromRange(const ValueOrder* order, std::string_view min,
                                    std::string_view max) {
-  ValueBounds out(order, order->known() && order->Bounds(min) && order->Bounds(max) &&
-                             !order->Less(max, min));
+  ValueBounds out(
+      order, order->known() && order->Bounds(min) && order->Bounds(max) && !order->Less(max, min));
   if (!out.known_) return out;
   out.base_ = true;
   out.base_min_ = min;
@@ -162,10 +162,10 @@ void ValueBounds::WriteTo(thrift::Value* statistics) const {
   const bool new_max = added_ && (!base_ || !order_->Less(added_max_, base_max_));
   // Without flags in the file none are made up, unless a bound is known not to hold exactly.
   const bool flags = min_exact_.has_value() || max_exact_.has_value();
-  set(field::statistics::kMinExact, new_min ? (flags ? std::optional(true) : std::nullopt)
+  set(field::statistics::kMinExact, new_min     ? (flags ? std::optional(true) : std::nullopt)
                                     : min_lost_ ? std::optional(false)
                                                 : min_exact_);
-  set(field::statistics::kMaxExact, new_max ? (flags ? std::optional(true) : std::nullopt)
+  set(field::statistics::kMaxExact, new_max     ? (flags ? std::optional(true) : std::nullopt)
                                     : max_lost_ ? std::optional(false)
                                                 : max_exact_);
 }

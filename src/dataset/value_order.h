@@ -53,8 +53,7 @@ class ValueBounds {
   /// As found in Statistics; null, incomplete or senseless: not known.
   static ValueBounds FromStatistics(const ValueOrder* order, const thrift::Value* statistics);
   /// As found in a column index.
-  static ValueBounds FromRange(const ValueOrder* order, std::string_view min,
-                               std::string_view max);
+  static ValueBounds FromRange(const ValueOrder* order, std::string_view min, std::string_view max);
 
   void Added(std::string_view value);
   void Removed(std::string_view value);

@@ -30,6 +30,25 @@ uint64_t Hash(std::string_view value) {
   return XXH3_64bits_withSeed(value.data(), value.size(), Seed());
 }
 
+/// A cheap number of 16 bits that equal values share. Anybody can make values that share it too:
+/// they cost a hash each, no more.
+uint32_t Fingerprint(const char* bytes, size_t size) {
+  uint64_t first = 0;
+  uint64_t last = 0;
+  if (size >= 8) {
+    std::memcpy(&first, bytes, 8);
+    std::memcpy(&last, bytes + size - 8, 8);
+  } else if (size >= 4) {
+    std::memcpy(&first, bytes, 4);
+    std::memcpy(&last, bytes + size - 4, 4);
+  } else if (size > 0) {
+    first = static_cast<uint8_t>(bytes[0]);
+    last = static_cast<uint8_t>(bytes[size / 2]) | static_cast<uint8_t>(bytes[size - 1]) << 8;
+  }
+  const uint64_t mixed = (first * 0x9e3779b97f4a7c15ULL) ^ (last + size) * 0xd6e8feb86659fd93ULL;
+  return static_cast<uint32_t>((mixed ^ mixed >> 32) * 0x9fb21c651e98df25ULL >> 48);
+}
+
 arrow::Status Bad(const ParquetSource& file, const char* why) {
   return MakeError(ErrorKind::kUnsupportedFile, std::string("a dictionary page cannot be read (") +
                                                     why + "): '" + file.path() + "'");
@@ -82,12 +101,7 @@ arrow::Result<std::string_view> ChunkDictionary::At(uint32_t code) const {
   if (code >= count_) {
     return MakeError(ErrorKind::kUnsupportedFile, "a dictionary index has no entry");
   }
-  const auto* bytes = reinterpret_cast<const char*>(page_.values.data());
-  if (width_ > 0) {
-    return std::string_view(bytes + code * width_, static_cast<size_t>(width_));
-  }
-  const auto* offsets = reinterpret_cast<const uint32_t*>(offsets_.data());
-  return std::string_view(bytes + offsets[code], offsets[code + 1] - offsets[code] - 4);
+  return EntryAt(code);
 }
 
 std::string_view ChunkDictionary::ValueOf(const Wanted& wanted) const {
@@ -126,8 +140,8 @@ arrow::Status ChunkDictionary::Want(std::string_view value) {
   const size_t slot = SlotOf(hash, value);
   auto* slots = reinterpret_cast<uint32_t*>(table_.data());
   if (slots[slot] != 0) return arrow::Status::OK();
-  wanted_.push_back({hash, static_cast<uint32_t>(values_.size()),
-                     static_cast<uint32_t>(value.size()), kNoCode});
+  wanted_.push_back(
+      {hash, static_cast<uint32_t>(values_.size()), static_cast<uint32_t>(value.size()), kNoCode});
   ARROW_RETURN_NOT_OK(values_.Append(value.data(), static_cast<int64_t>(value.size())));
   slots[slot] = static_cast<uint32_t>(wanted_.size());
   return arrow::Status::OK();
@@ -135,9 +149,18 @@ arrow::Status ChunkDictionary::Want(std::string_view value) {
 
 arrow::Status ChunkDictionary::Resolve() {
   if (wanted_.empty()) return arrow::Status::OK();
+  ByteBuffer marks(table_.pool());
+  ARROW_RETURN_NOT_OK(marks.Resize(1 << 13));
+  std::memset(marks.data(), 0, 1 << 13);
+  for (const Wanted& wanted : wanted_) {
+    const uint32_t mark = Fingerprint(ValueOf(wanted).data(), wanted.length);
+    marks.data()[mark / 8] = static_cast<uint8_t>(marks.data()[mark / 8] | 1 << (mark % 8));
+  }
   const auto* slots = reinterpret_cast<const uint32_t*>(table_.data());
   for (uint32_t code = 0; code < count_; ++code) {
-    ARROW_ASSIGN_OR_RAISE(const std::string_view entry, At(code));
+    const std::string_view entry = EntryAt(code);
+    const uint32_t mark = Fingerprint(entry.data(), entry.size());
+    if ((marks.data()[mark / 8] >> (mark % 8) & 1) == 0) continue;
     const uint32_t at = slots[SlotOf(Hash(entry), entry)];
     // Of equal entries, which no writer makes, the first counts.
     if (at != 0 && wanted_[at - 1].code == kNoCode) wanted_[at - 1].code = code;
@@ -161,15 +184,12 @@ uint32_t ChunkDictionary::Find(std::string_view value) const {
 
 arrow::Status ChunkDictionary::WriteTo(PatchedChunk* chunk) {
   if (added_ == 0) return chunk->CopyDictionary();
-  const auto base = static_cast<int64_t>(page_.values.size());
-  ARROW_RETURN_NOT_OK(grown_.Reserve(base + values_.size() + 4 * int64_t{added_}));
-  ARROW_RETURN_NOT_OK(grown_.Append(page_.values.data(), base));
   for (const Wanted& wanted : wanted_) {
     if (wanted.code == kNoCode || wanted.code < count_) continue;
     if (width_ == 0) ARROW_RETURN_NOT_OK(grown_.AppendUint32(wanted.length));
     ARROW_RETURN_NOT_OK(grown_.Append(ValueOf(wanted).data(), wanted.length));
   }
-  ARROW_RETURN_NOT_OK(chunk->WriteDictionary(page_.header, grown_.span(), size()));
+  ARROW_RETURN_NOT_OK(chunk->GrowDictionary(page_, &grown_, size()));
   grown_.Reset();
   return arrow::Status::OK();
 }

@@ -59,6 +59,12 @@ class ChunkDictionary {
   };
   size_t SlotOf(uint64_t hash, std::string_view value) const;
   std::string_view ValueOf(const Wanted& wanted) const;
+  std::string_view EntryAt(uint32_t code) const {
+    const auto* bytes = reinterpret_cast<const char*>(page_.values.data());
+    if (width_ > 0) return {bytes + code * width_, static_cast<size_t>(width_)};
+    const auto* starts = reinterpret_cast<const uint32_t*>(offsets_.data());
+    return {bytes + starts[code], starts[code + 1] - starts[code] - 4};
+  }
   arrow::Status Grow();
 
   PageLoader loader_;

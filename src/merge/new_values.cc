@@ -83,9 +83,8 @@ arrow::Status NewValues::ReadPages(const std::vector<size_t>& places, Slice* sli
   // Values of more than a gigabyte come in several pages.
   for (size_t done = 0; done < places.size();) {
     size_t header_bytes = 0;
-    ARROW_ASSIGN_OR_RAISE(
-        const thrift::Value header,
-        thrift::ParseStruct({at, static_cast<size_t>(end - at)}, &header_bytes));
+    ARROW_ASSIGN_OR_RAISE(const thrift::Value header,
+                          thrift::ParseStruct({at, static_cast<size_t>(end - at)}, &header_bytes));
     const thrift::Value* data = header.Find(field::page_header::kDataPage);
     const int64_t size = header.GetInt(field::page_header::kUncompressedSize, -1);
     at += header_bytes;
@@ -101,8 +100,8 @@ arrow::Status NewValues::ReadPages(const std::vector<size_t>& places, Slice* sli
       std::memcpy(&length, body, sizeof(length));
       body += sizeof(length);
       if (length > at - body) return Short();
-      ARROW_RETURN_NOT_OK(DecodeHybridBytes({reinterpret_cast<const uint8_t*>(body), length}, 1, n,
-                                            levels.data()));
+      ARROW_RETURN_NOT_OK(
+          DecodeHybridBytes({reinterpret_cast<const uint8_t*>(body), length}, 1, n, levels.data()));
       body += length;
     }
     int64_t bit = 0;

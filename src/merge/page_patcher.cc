@@ -56,7 +56,8 @@ bool PagePatcher::CanPatch(const BaseChunk& chunk, const ChunkPages& pages) {
   });
 }
 
-int64_t PagePatcher::Need(const BaseChunk& chunk, const ChunkPages& pages, int64_t num_edits) {
+arrow::Result<int64_t> PagePatcher::Need(const BaseChunk& chunk, const ChunkPages& pages,
+                                         int64_t num_edits) {
   const int64_t rows = pages.max_values;
   const int64_t edits = std::min(rows, num_edits);
   const int64_t page = pages.max_uncompressed_bytes;
@@ -82,10 +83,15 @@ int64_t PagePatcher::Need(const BaseChunk& chunk, const ChunkPages& pages, int64
             ChunkDictionary::kTableBytes * std::min(num_edits, limit / 4);
     largest = std::max(largest, bytes + added);
   }
+  // The indexes, and a filter as read, parsed, changed and written.
+  const int64_t indexes = chunk.tree.GetInt(field::column_chunk::kColumnIndexLength, 0) +
+                          chunk.tree.GetInt(field::column_chunk::kOffsetIndexLength, 0);
+  ARROW_ASSIGN_OR_RAISE(const auto bloom,
+                        chunk.file->FindBloomFilter(chunk.row_group, chunk.column));
+  need += 2 * std::max<int64_t>(0, indexes) + 4 * bloom.length;
   // Codecs ask for a sixth more than the input, a little more for small ones.
   need += largest + largest / 4 + 64 * kKiB;
-  return need + static_cast<int64_t>(pages.data.size()) * PatchedChunk::kBytesPerPage +
-         512 * kKiB;
+  return need + static_cast<int64_t>(pages.data.size()) * PatchedChunk::kBytesPerPage + 512 * kKiB;
 }
 
 PagePatcher::PagePatcher(const BaseChunk* chunk, const ChunkPages* pages,
@@ -165,11 +171,12 @@ arrow::Status PagePatcher::ComparePage(size_t page, size_t first, size_t last, i
   if (entry.dictionary_encoded() && !dictionary_.loaded()) {
     ARROW_RETURN_NOT_OK(dictionary_.Load(*chunk_, *pages_->dictionary));
   }
-  ARROW_ASSIGN_OR_RAISE(values_,
-                        PageValues::Make(entry.encoding, *chunk_->descr, page_.values,
-                                         levels_.num_defined(), &dictionary_, pool_));
+  ARROW_ASSIGN_OR_RAISE(values_, PageValues::Make(entry.encoding, *chunk_->descr, page_.values,
+                                                  levels_.num_defined(), &dictionary_, pool_));
   fresh_.Forget(first);
   ARROW_RETURN_NOT_OK(fresh_.Seek(first, last));
+  // Growing step by step would take three times what Need() counts.
+  row_edits_.reserve(last - first);
   for (size_t i = first; i < last; ++i) {
     const int64_t row = (*edits_)[i].row - first_row;
     RowEdit edit;
@@ -182,8 +189,7 @@ arrow::Status PagePatcher::ComparePage(size_t page, size_t first, size_t last, i
       ARROW_ASSIGN_OR_RAISE(edit.old, values_->At(edit.value.index));
     }
     if (edit.value.inserts) edit.value.value = fresh_.value(i);
-    if (!edit.removes && edit.value.erases == edit.value.inserts &&
-        edit.old == edit.value.value) {
+    if (!edit.removes && edit.value.erases == edit.value.inserts && edit.old == edit.value.value) {
       continue;
     }
     if (!edit.removes) {
@@ -197,8 +203,8 @@ arrow::Status PagePatcher::ComparePage(size_t page, size_t first, size_t last, i
 
 arrow::Status PagePatcher::StartChunk(const Begin& begin, size_t page, size_t first_edit,
                                       int64_t first_row) {
-  ARROW_ASSIGN_OR_RAISE(
-      out_, PatchedChunk::Make(chunk_, pages_, &order_, &loader_, &compressed_, pool_));
+  ARROW_ASSIGN_OR_RAISE(out_,
+                        PatchedChunk::Make(chunk_, pages_, &order_, &loader_, &compressed_, pool_));
   ARROW_ASSIGN_OR_RAISE(ParquetAssembler * assembler, begin());
   out_->Start(assembler);
   if (!pages_->dictionary) return arrow::Status::OK();

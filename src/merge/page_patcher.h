@@ -58,7 +58,8 @@ class PagePatcher {
   /// Whether the chunk's pages can be patched, judged by its headers.
   static bool CanPatch(const BaseChunk& chunk, const ChunkPages& pages);
   /// Upper bound of the memory a chunk takes, without the new values.
-  static int64_t Need(const BaseChunk& chunk, const ChunkPages& pages, int64_t num_edits);
+  static arrow::Result<int64_t> Need(const BaseChunk& chunk, const ChunkPages& pages,
+                                     int64_t num_edits);
 
   PagePatcher(const BaseChunk* chunk, const ChunkPages* pages, const std::vector<RowMatch>* edits,
               const ColumnRecoder::TakeValues* take, RunContext* context);

@@ -63,16 +63,15 @@ arrow::Status PagePatcher::PatchPage(size_t page) {
   for (size_t i = 0; i + 1 < starts.size(); ++i) {
     size_t n = 0;
     while (n < rest.size() && rest[n].row < starts[i + 1]) ++n;
-    ARROW_RETURN_NOT_OK(PatchRows(page, starts[i], starts[i + 1], rest.first(n),
-                                  starts.size() == 2, as_plain));
+    ARROW_RETURN_NOT_OK(
+        PatchRows(page, starts[i], starts[i + 1], rest.first(n), starts.size() == 2, as_plain));
     rest = rest.subspan(n);
   }
   return arrow::Status::OK();
 }
 
-arrow::Result<int64_t> PagePatcher::AppendLevels(const PageEntry& entry, int64_t begin,
-                                                 int64_t end, std::span<const RowEdit> edits,
-                                                 bool kept) {
+arrow::Result<int64_t> PagePatcher::AppendLevels(const PageEntry& entry, int64_t begin, int64_t end,
+                                                 std::span<const RowEdit> edits, bool kept) {
   if (!optional_) return 0;
   const int64_t start = body_.size();
   if (!entry.v2) ARROW_RETURN_NOT_OK(body_.AppendUint32(0));
@@ -114,6 +113,7 @@ arrow::Status PagePatcher::PatchRows(size_t page, int64_t begin, int64_t end,
   change.whole = whole;
   bool levels_change = !whole;
   value_edits_.clear();
+  value_edits_.reserve(edits.size());
   for (const RowEdit& edit : edits) {
     change.rows -= edit.removes ? 1 : 0;
     change.nulls += (edit.removes || edit.value.inserts ? 0 : 1) - (edit.value.erases ? 0 : 1);
@@ -138,7 +138,8 @@ arrow::Status PagePatcher::PatchRows(size_t page, int64_t begin, int64_t end,
     if (done) value_edits_.clear();  // they are in the page's own bytes
   }
   body_.Clear();
-  ARROW_ASSIGN_OR_RAISE(const int64_t levels, AppendLevels(entry, begin, end, edits, !levels_change));
+  ARROW_ASSIGN_OR_RAISE(const int64_t levels,
+                        AppendLevels(entry, begin, end, edits, !levels_change));
   if (as_plain) {
     ARROW_RETURN_NOT_OK(AppendAsPlain(page_.values, levels_.num_defined(), *chunk_->descr,
                                       dictionary_, value_edits_, first_value, last_value, &body_));

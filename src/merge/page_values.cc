@@ -281,9 +281,11 @@ bool PageValues::Supports(int64_t encoding, const parquet::ColumnDescriptor& col
   }
 }
 
-arrow::Result<std::unique_ptr<PageValues>> PageValues::Make(
-    int64_t encoding, const parquet::ColumnDescriptor& column, std::span<uint8_t> bytes,
-    int64_t count, const ChunkDictionary* dictionary, GuardedPool* pool) {
+arrow::Result<std::unique_ptr<PageValues>> PageValues::Make(int64_t encoding,
+                                                            const parquet::ColumnDescriptor& column,
+                                                            std::span<uint8_t> bytes, int64_t count,
+                                                            const ChunkDictionary* dictionary,
+                                                            GuardedPool* pool) {
   const auto size = static_cast<int64_t>(bytes.size());
   const int64_t width = FixedWidth(column);
   std::unique_ptr<PageValues> out;

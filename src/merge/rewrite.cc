@@ -117,6 +117,7 @@ class FileRewriter {
       ARROW_RETURN_NOT_OK(context_->progress.CheckCancelled());
       if (loader != nullptr && g >= loaded_until && !file_.row_groups[g].matches.empty()) {
         rows.reset();
+        positions_of_.reset();
         ARROW_ASSIGN_OR_RAISE(rows, LoadFrom(g, loader, &loaded_until));
       }
       ARROW_RETURN_NOT_OK(RewriteRowGroup(g, rows));
@@ -222,7 +223,15 @@ class FileRewriter {
     const ColumnRecoder::TakeValues take =
         [&](std::span<const int64_t> ordinals) -> arrow::Result<std::shared_ptr<arrow::Array>> {
       if (plan.source_column < 0) return std::shared_ptr<arrow::Array>();
-      return rows->Take(plan.source_column, ordinals, context_->encode_pool);
+      // One column after another asks for the same rows.
+      if (positions_of_ != rows ||
+          !std::equal(ordinals.begin(), ordinals.end(), positioned_.begin(), positioned_.end())) {
+        positions_of_.reset();
+        ARROW_ASSIGN_OR_RAISE(positions_, rows->Positions(ordinals, context_->encode_pool));
+        positioned_.assign(ordinals.begin(), ordinals.end());
+        positions_of_ = rows;
+      }
+      return rows->TakeAt(plan.source_column, positions_, context_->encode_pool);
     };
     ARROW_ASSIGN_OR_RAISE(const BaseChunk chunk, BaseChunk::Of(base_, row_group, plan.leaf));
     ARROW_ASSIGN_OR_RAISE(const ChunkPages pages, ListPages(chunk));
@@ -250,6 +259,10 @@ class FileRewriter {
   std::shared_ptr<ParquetSource> base_;
   std::vector<ColumnPlan> plans_;
   std::unique_ptr<ParquetAssembler> assembler_;
+  // Where the source rows asked for last are.
+  std::vector<int64_t> positioned_;
+  std::shared_ptr<arrow::Array> positions_;
+  std::shared_ptr<const RowSet> positions_of_;
 };
 
 }  // namespace

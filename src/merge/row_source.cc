@@ -53,21 +53,42 @@ std::unique_ptr<RowSource> MakeTableRows(std::shared_ptr<arrow::Table> table, Ru
   return std::make_unique<TableRows>(std::move(table), context);
 }
 
+arrow::Result<std::shared_ptr<arrow::Array>> RowSet::Positions(std::span<const int64_t> ordinals,
+                                                               arrow::MemoryPool* pool) const {
+  arrow::Int64Builder builder(pool);
+  ARROW_RETURN_NOT_OK(builder.AppendValues(ordinals.data(), static_cast<int64_t>(ordinals.size())));
+  return builder.Finish();
+}
+
+arrow::Result<std::shared_ptr<arrow::Array>> RowSet::TakeAt(
+    int column, const std::shared_ptr<arrow::Array>& positions, arrow::MemoryPool* pool) const {
+  const auto& typed = static_cast<const arrow::Int64Array&>(*positions);
+  return Take(column, std::span(typed.raw_values(), static_cast<size_t>(typed.length())), pool);
+}
+
 arrow::Result<std::shared_ptr<arrow::Array>> LoadedRows::Take(int column,
                                                               std::span<const int64_t> ordinals,
                                                               arrow::MemoryPool* pool) const {
-  arrow::compute::ExecContext exec(pool);
-  exec.set_use_threads(false);
+  ARROW_ASSIGN_OR_RAISE(const auto positions, Positions(ordinals, pool));
+  return TakeAt(column, positions, pool);
+}
+
+arrow::Result<std::shared_ptr<arrow::Array>> LoadedRows::Positions(
+    std::span<const int64_t> ordinals, arrow::MemoryPool* pool) const {
+  if (!sparse_) return RowSet::Positions(ordinals, pool);
   arrow::Int64Builder builder(pool);
   ARROW_RETURN_NOT_OK(builder.Reserve(static_cast<int64_t>(ordinals.size())));
   for (const int64_t ordinal : ordinals) {
-    int64_t position = ordinal;
-    if (sparse_) {
-      position = std::lower_bound(ordinals_.begin(), ordinals_.end(), ordinal) - ordinals_.begin();
-    }
-    builder.UnsafeAppend(position);
+    builder.UnsafeAppend(std::lower_bound(ordinals_.begin(), ordinals_.end(), ordinal) -
+                         ordinals_.begin());
   }
-  ARROW_ASSIGN_OR_RAISE(auto indices, builder.Finish());
+  return builder.Finish();
+}
+
+arrow::Result<std::shared_ptr<arrow::Array>> LoadedRows::TakeAt(
+    int column, const std::shared_ptr<arrow::Array>& indices, arrow::MemoryPool* pool) const {
+  arrow::compute::ExecContext exec(pool);
+  exec.set_use_threads(false);
   if (IsView(*table_->column(column)->type())) {
     const auto& typed = static_cast<const arrow::Int64Array&>(*indices);
     return GatherViews(*table_->column(column),

@@ -31,6 +31,12 @@ class RowSet {
   virtual arrow::Result<std::shared_ptr<arrow::Array>> Take(int column,
                                                             std::span<const int64_t> ordinals,
                                                             arrow::MemoryPool* pool) const = 0;
+  /// The same in two steps, for several columns: where the ordinals are (int64), and the values
+  /// there. A set without places of its own uses the ordinals.
+  virtual arrow::Result<std::shared_ptr<arrow::Array>> Positions(std::span<const int64_t> ordinals,
+                                                                 arrow::MemoryPool* pool) const;
+  virtual arrow::Result<std::shared_ptr<arrow::Array>> TakeAt(
+      int column, const std::shared_ptr<arrow::Array>& positions, arrow::MemoryPool* pool) const;
 };
 
 /// Rows in memory.
@@ -44,6 +50,11 @@ class LoadedRows final : public RowSet {
 
   arrow::Result<std::shared_ptr<arrow::Array>> Take(int column, std::span<const int64_t> ordinals,
                                                     arrow::MemoryPool* pool) const override;
+  arrow::Result<std::shared_ptr<arrow::Array>> Positions(std::span<const int64_t> ordinals,
+                                                         arrow::MemoryPool* pool) const override;
+  arrow::Result<std::shared_ptr<arrow::Array>> TakeAt(
+      int column, const std::shared_ptr<arrow::Array>& positions,
+      arrow::MemoryPool* pool) const override;
   const std::shared_ptr<arrow::Table>& table() const { return table_; }
 
  private:

@@ -16,39 +16,53 @@ std::shared_ptr<arrow::Array> PatchCase::RandomArray(int64_t length, int64_t dis
                            : n % 17 == 1 ? -0.0
                            : n % 17 == 2 ? 0.0
                                          : static_cast<double>(n) - 100.5;
-    const std::string text = n % 13 == 0 ? "" : std::string(static_cast<size_t>(n % 9), '\xc3') +
-                                                    std::to_string(n * 7919);
+    const std::string text =
+        n % 13 == 0 ? ""
+                    : std::string(static_cast<size_t>(n % 9), '\xc3') + std::to_string(n * 7919);
     switch (type_->id()) {
       case arrow::Type::INT32:
-      case arrow::Type::DATE32: append(static_cast<arrow::Int32Builder*>(builder.get()),
-                                       static_cast<int32_t>(n - 20)); break;
+      case arrow::Type::DATE32:
+        append(static_cast<arrow::Int32Builder*>(builder.get()), static_cast<int32_t>(n - 20));
+        break;
       case arrow::Type::INT64:
-      case arrow::Type::TIMESTAMP: append(static_cast<arrow::Int64Builder*>(builder.get()),
-                                          n * 1000003 - 7); break;
-      case arrow::Type::UINT32: append(static_cast<arrow::UInt32Builder*>(builder.get()),
-                                       static_cast<uint32_t>(n * 2500000)); break;
-      case arrow::Type::UINT64: append(static_cast<arrow::UInt64Builder*>(builder.get()),
-                                       static_cast<uint64_t>(n - 9)); break;
-      case arrow::Type::FLOAT: append(static_cast<arrow::FloatBuilder*>(builder.get()),
-                                      static_cast<float>(special)); break;
-      case arrow::Type::DOUBLE: append(static_cast<arrow::DoubleBuilder*>(builder.get()),
-                                       special); break;
-      case arrow::Type::HALF_FLOAT: append(static_cast<arrow::HalfFloatBuilder*>(builder.get()),
-                                           arrow::util::Float16::FromDouble(special).bits()); break;
-      case arrow::Type::BOOL: append(static_cast<arrow::BooleanBuilder*>(builder.get()),
-                                     n % 3 == 0); break;
+      case arrow::Type::TIMESTAMP:
+        append(static_cast<arrow::Int64Builder*>(builder.get()), n * 1000003 - 7);
+        break;
+      case arrow::Type::UINT32:
+        append(static_cast<arrow::UInt32Builder*>(builder.get()),
+               static_cast<uint32_t>(n * 2500000));
+        break;
+      case arrow::Type::UINT64:
+        append(static_cast<arrow::UInt64Builder*>(builder.get()), static_cast<uint64_t>(n - 9));
+        break;
+      case arrow::Type::FLOAT:
+        append(static_cast<arrow::FloatBuilder*>(builder.get()), static_cast<float>(special));
+        break;
+      case arrow::Type::DOUBLE:
+        append(static_cast<arrow::DoubleBuilder*>(builder.get()), special);
+        break;
+      case arrow::Type::HALF_FLOAT:
+        append(static_cast<arrow::HalfFloatBuilder*>(builder.get()),
+               arrow::util::Float16::FromDouble(special).bits());
+        break;
+      case arrow::Type::BOOL:
+        append(static_cast<arrow::BooleanBuilder*>(builder.get()), n % 3 == 0);
+        break;
       case arrow::Type::STRING:
         append(static_cast<arrow::StringBuilder*>(builder.get()), "k" + std::to_string(n * 7919));
         break;
-      case arrow::Type::BINARY: append(static_cast<arrow::BinaryBuilder*>(builder.get()), text);
+      case arrow::Type::BINARY:
+        append(static_cast<arrow::BinaryBuilder*>(builder.get()), text);
         break;
       case arrow::Type::FIXED_SIZE_BINARY: {
         const std::string bytes = (std::to_string(n * 104729) + "-----").substr(0, 5);
         append(static_cast<arrow::FixedSizeBinaryBuilder*>(builder.get()), bytes);
         break;
       }
-      case arrow::Type::DECIMAL128: append(static_cast<arrow::Decimal128Builder*>(builder.get()),
-                                           arrow::Decimal128(n * 31 - 200)); break;
+      case arrow::Type::DECIMAL128:
+        append(static_cast<arrow::Decimal128Builder*>(builder.get()),
+               arrow::Decimal128(n * 31 - 200));
+        break;
       default: ADD_FAILURE() << "no values of " << type_->ToString();
     }
   }
@@ -92,9 +106,7 @@ void PatchCase::MakeProperties() {
       break;
     case arrow::Type::FLOAT:
     case arrow::Type::DOUBLE:
-    case arrow::Type::HALF_FLOAT:
-      encodings = {Encoding::PLAIN, Encoding::BYTE_STREAM_SPLIT};
-      break;
+    case arrow::Type::HALF_FLOAT: encodings = {Encoding::PLAIN, Encoding::BYTE_STREAM_SPLIT}; break;
     default: break;
   }
   const auto encoding = encodings[random_() % encodings.size()];
@@ -179,7 +191,8 @@ void PatchCase::MakeEdits() {
   EXPECT_TRUE(indices.AppendValues(taken).ok());
   after_ = arrow::compute::Take(*Concatenated({before_, fresh_}), *indices.Finish().ValueOrDie())
                .ValueOrDie();
-  take_ = [this](std::span<const int64_t> ordinals) -> arrow::Result<std::shared_ptr<arrow::Array>> {
+  take_ =
+      [this](std::span<const int64_t> ordinals) -> arrow::Result<std::shared_ptr<arrow::Array>> {
     arrow::Int64Builder wanted;
     ARROW_RETURN_NOT_OK(wanted.AppendValues(ordinals.data(), std::ssize(ordinals)));
     ARROW_ASSIGN_OR_RAISE(auto array, wanted.Finish());

@@ -45,11 +45,20 @@ class PatchCase {
   PatchCase(std::mt19937* random, const std::string& directory)
       : random_(*random), path_(directory + "/base.parquet"), context_(options_) {
     static const std::vector<std::shared_ptr<arrow::DataType>> kTypes = {
-        arrow::int32(),   arrow::int64(),   arrow::uint32(),
-        arrow::uint64(),  arrow::float32(), arrow::float64(),
-        arrow::boolean(), arrow::utf8(),    arrow::binary(),
-        arrow::date32(),  arrow::float16(), arrow::decimal128(15, 2),
-        arrow::decimal128(30, 3),           arrow::fixed_size_binary(5),
+        arrow::int32(),
+        arrow::int64(),
+        arrow::uint32(),
+        arrow::uint64(),
+        arrow::float32(),
+        arrow::float64(),
+        arrow::boolean(),
+        arrow::utf8(),
+        arrow::binary(),
+        arrow::date32(),
+        arrow::float16(),
+        arrow::decimal128(15, 2),
+        arrow::decimal128(30, 3),
+        arrow::fixed_size_binary(5),
         arrow::timestamp(arrow::TimeUnit::NANO)};
     type_ = kTypes[random_() % kTypes.size()];
     nullable_ = random_() % 3 != 0;
@@ -188,8 +197,8 @@ class PatchCase {
     const auto& locations = offsets->page_locations();
     ASSERT_FALSE(locations.empty());
     EXPECT_EQ(locations.front().offset, chunk.data_page_offset());
-    const int64_t start = chunk.has_dictionary_page() ? chunk.dictionary_page_offset()
-                                                      : chunk.data_page_offset();
+    const int64_t start =
+        chunk.has_dictionary_page() ? chunk.dictionary_page_offset() : chunk.data_page_offset();
     EXPECT_EQ(locations.back().offset + locations.back().compressed_page_size,
               start + chunk.total_compressed_size());
     const auto bounds = index->GetColumnIndex(0);
@@ -285,8 +294,8 @@ class PatchCase {
       const std::shared_ptr<ParquetSource>& file, const std::string& out) {
     ::unlink(out.c_str());
     ARROW_ASSIGN_OR_RAISE(auto staged, Storage::Posix()->CreateFile(out, 0644));
-    ARROW_ASSIGN_OR_RAISE(
-        auto assembler, ParquetAssembler::Make(std::move(staged), file, context_.encode_pool));
+    ARROW_ASSIGN_OR_RAISE(auto assembler,
+                          ParquetAssembler::Make(std::move(staged), file, context_.encode_pool));
     ARROW_RETURN_NOT_OK(assembler->CopyRowGroup(0));
     ARROW_RETURN_NOT_OK(assembler->BeginRowGroup(1));
     return assembler;
