@@ -83,6 +83,10 @@ format: $(VENV)/group-lint ## format C++ and Python
 bench: $(VENV)/installed $(VENV)/group-bench ## time the merge against its peers; compare monitors with the truth
 	$(PY) benchmarks/merge.py
 	$(PY) benchmarks/available.py
+	@[ -e /usr/include/benchmark/benchmark.h ] || { echo "the monitor's times need apt-get install libbenchmark-dev"; exit 1; }
+	$(call configure,release)
+	$(call build,release) --target bench_monitor
+	$(PY) benchmarks/monitor_cost.py
 
 clean: ## remove what make made
 	rm -rf build $(VENV) .demo

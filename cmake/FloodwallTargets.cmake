@@ -19,6 +19,10 @@ endfunction()
 
 function(floodwall_warnings target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wconversion -Wshadow)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+    # GCC 12 warns about a literal plus a string when it optimises (GCC bug 105651).
+    target_compile_options(${target} PRIVATE -Wno-restrict)
+  endif()
   if(FLOODWALL_WERROR)
     target_compile_options(${target} PRIVATE -Werror)
   endif()
