@@ -1,5 +1,6 @@
 #include "monitor/memory_watch.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -253,6 +254,30 @@ TEST_F(MemoryWatchTest, StartsAndSamplesWithoutADescriptorLeft) {
     while ((*watch)->stats().samples < 10) std::this_thread::yield();
     (*watch)->Stop();
     ::_exit(monitor->Status().rss_bytes > 0 ? 0 : 2);
+  }
+  int status = -1;
+  ::waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
+}
+
+TEST_F(MemoryWatchTest, SamplesOnWhenItsDescriptorsAreClosedAndTakenByOthers) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::alarm(60);
+    auto monitor = Monitor(MemoryProbe::Native());
+    auto watch =
+        MemoryWatch::Start(monitor, {.min_seconds = 0.001, .max_seconds = 0.001}).ValueOrDie();
+    while (watch->stats().samples < 10) std::this_thread::yield();
+    for (int fd = 3; fd < 256; ++fd) ::close(fd);
+    std::vector<int> others;
+    for (int i = 0; i < 64; ++i) others.push_back(::open("/proc/self/maps", O_RDONLY));
+    const int64_t before = watch->stats().samples;
+    while (watch->stats().samples < before + 1000) std::this_thread::yield();
+    watch->Stop();
+    for (const int fd : others) {
+      if (fd >= 0 && ::fcntl(fd, F_GETFD) < 0) ::_exit(1);  // another's was closed
+    }
+    ::_exit(0);
   }
   int status = -1;
   ::waitpid(child, &status, 0);

@@ -6,10 +6,17 @@
 namespace floodwall {
 
 HintSource::HintSource(int fd, short events, std::string name)
-    : fd_(fd), events_(events), name_(std::move(name)) {}
+    : fd_(fd), events_(events), name_(std::move(name)) {
+  KernelCalls::Native()->Identify(fd_, &id_);
+}
 
 HintSource::~HintSource() {
-  if (fd_ >= 0) ::close(fd_);
+  if (IsOurs()) ::close(fd_);
+}
+
+bool HintSource::IsOurs() const {
+  KernelCalls::FileId now;
+  return KernelCalls::Native()->Identify(fd_, &now) == 0 && now == id_;
 }
 
 std::string DecodeBase64(std::string_view text) {

@@ -28,6 +28,9 @@ class HintSource {
   int fd() const { return fd_; }
   short events() const { return events_; }
   const std::string& name() const { return name_; }
+  /// False when somebody closed the descriptor, whose number may now be another file's: it is then
+  /// neither read nor closed. (Kernel objects without a file of their own all look alike.)
+  bool IsOurs() const;
   /// Takes what poll(2) reported.
   virtual Found Take(short revents) = 0;
 
@@ -37,6 +40,7 @@ class HintSource {
  private:
   const short events_;
   const std::string name_;
+  KernelCalls::FileId id_;
 };
 
 using HintSources = std::vector<std::unique_ptr<HintSource>>;
