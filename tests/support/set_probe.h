@@ -15,7 +15,7 @@ class SetProbe final : public MemoryProbe {
   std::atomic<int64_t> rss = int64_t{100} << 20;
   std::atomic<int64_t> available = int64_t{10'000} << 20;
   std::atomic<int> reads = 0;
-  int64_t asked_enough = -1;
+  std::atomic<int64_t> asked_enough = -1;
   std::string_view source = "set";
 
   bool has_sources() const override { return true; }
