@@ -5,11 +5,11 @@
 /// Pools, key tables and encoders reserve here before they take memory; whoever is
 /// denied learns who holds the rest.
 ///
-/// Threading: every method may be called from any thread; Reserve and Release take no
-/// lock. Errors: Reserve returns OutOfMemory with an ErrorDetail naming requested, limit,
-/// used and holders. Units: bytes. Lifetime: shared_ptr; a child keeps its parent alive,
-/// a parent does not keep its children. A budget must outlive the reservations made on it,
-/// which the pools of this library take care of.
+/// Threading: every method may be called from any thread; Reserve and Release take no lock, except
+/// that a Reserve about to fail waits for reclaimers. Errors: Reserve returns OutOfMemory with an
+/// ErrorDetail naming requested, limit, used and holders. Units: bytes. Lifetime: shared_ptr; a
+/// child keeps its parent alive, a parent does not keep its children. A budget must outlive the
+/// reservations made on it, which the pools of this library take care of.
 
 #include <atomic>
 #include <cstdint>
@@ -24,6 +24,8 @@
 #include "floodwall/export.h"
 
 namespace floodwall {
+
+struct AdmissionQueue;
 
 /// Counts bytes exactly: used never passes limit, not for an instant, under any number of
 /// threads; and a request that does not fit never makes a smaller one fail, because the
@@ -40,7 +42,8 @@ class FLOODWALL_EXPORT Budget : public std::enable_shared_from_this<Budget> {
   Budget(const Budget&) = delete;
   Budget& operator=(const Budget&) = delete;
 
-  /// Reserves in this budget and all ancestors, or in none. bytes >= 0.
+  /// Reserves in this budget and all ancestors, or in none; asks the registered reclaimers
+  /// (floodwall/reclaim.h) before it fails. bytes >= 0.
   arrow::Status Reserve(int64_t bytes);
   /// As Reserve, without building an error: false when it does not fit.
   bool TryReserve(int64_t bytes) noexcept;
@@ -70,6 +73,7 @@ class FLOODWALL_EXPORT Budget : public std::enable_shared_from_this<Budget> {
   std::string Report() const;
 
  private:
+  friend class Admission;
   Budget(std::string name, int64_t limit_bytes, std::shared_ptr<Budget> parent);
   bool AddIfFits(int64_t bytes) noexcept;
   bool Charge(int64_t bytes) noexcept;
@@ -82,6 +86,7 @@ class FLOODWALL_EXPORT Budget : public std::enable_shared_from_this<Budget> {
   // against 1.24x of the upstream's cost with two threads).
   alignas(64) std::atomic<int64_t> used_{0};
   alignas(64) std::atomic<int64_t> peak_{0};
+  const std::unique_ptr<AdmissionQueue> admissions_;
   mutable std::mutex children_mutex_;
   std::vector<std::weak_ptr<Budget>> children_;
 };

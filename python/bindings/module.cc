@@ -8,6 +8,7 @@ namespace floodwall::python {
 void BindPool(nb::module_& m);
 void BindChunkReader(nb::module_& m);
 void BindLimits(nb::module_& m);
+void BindReclaim(nb::module_& m);
 void BindMonitor(nb::module_& m);
 void BindMerge(nb::module_& m);
 void BindKeyMatcher(nb::module_& m);
@@ -21,6 +22,7 @@ NB_MODULE(_core, m) {
   floodwall::python::BindPool(m);
   floodwall::python::BindChunkReader(m);
   floodwall::python::BindLimits(m);
+  floodwall::python::BindReclaim(m);
   floodwall::python::BindMonitor(m);
   floodwall::python::BindMerge(m);
   floodwall::python::BindKeyMatcher(m);

@@ -7,7 +7,6 @@
 #include "errors.h"
 #include "floodwall/bytes.h"
 #include "floodwall/guarded_pool.h"
-#include "floodwall/trim.h"
 #include "pyarrow_bridge.h"
 
 namespace nb = nanobind;
@@ -19,18 +18,6 @@ void BindPool(nb::module_& m) {
       "parse_byte_size", [](const std::string& text) { return ValueOrThrow(ParseByteSize(text)); },
       nb::arg("text"), "Bytes in a size such as '256MiB'.");
   m.def("format_bytes", &FormatBytes, nb::arg("bytes"), "A size for people, such as '128.0 MiB'.");
-
-  m.def(
-      "trim",
-      [](bool force) {
-        TrimResult result;
-        {
-          nb::gil_scoped_release release;
-          result = Trim(force);
-        }
-        return nb::make_tuple(result.before_bytes, result.after_bytes, result.skipped);
-      },
-      nb::arg("force"), nb::sig("def trim(force: bool) -> tuple[int, int, bool]"));
 
   nb::class_<Budget>(m, "Budget")
       .def_static("make", &Budget::Make, nb::arg("name"), nb::arg("limit_bytes"),

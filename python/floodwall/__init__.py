@@ -47,12 +47,13 @@ from floodwall.monitor import (
     mb_to_bytes,
 )
 from floodwall.performance import PerformanceMonitor
-from floodwall.pool import Budget, GuardedPool
-from floodwall.reclaim import TrimResult, trim
+from floodwall.pool import Admission, Budget, GuardedPool
+from floodwall.reclaim import Reclaimer, TrimResult, register_reclaimer, trim
 
 __version__: str = _version()
 
 __all__ = [
+    "Admission",
     "Budget",
     "CancelledError",
     "CommitError",
@@ -70,6 +71,7 @@ __all__ = [
     "MergeProgress",
     "MergeResult",
     "PerformanceMonitor",
+    "Reclaimer",
     "RecoveryResult",
     "SchemaMismatchError",
     "SpillError",
@@ -85,5 +87,6 @@ __all__ = [
     "merge",
     "process_in_chunks",
     "recover",
+    "register_reclaimer",
     "trim",
 ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
 
 import pyarrow as pa
 
@@ -12,7 +14,7 @@ from floodwall import _core
 from floodwall.errors import MemoryLimitExceeded
 from floodwall.sizes import Size, to_bytes
 
-__all__ = ["Budget", "GuardedPool"]
+__all__ = ["Admission", "Budget", "GuardedPool"]
 
 
 class Budget:
@@ -62,6 +64,24 @@ class Budget:
         """Budgets directly below that are still alive."""
         return [Budget._wrap(child) for child in self._native.children]
 
+    def admit(self, need: int | str, *, name: str = "", timeout_s: float = 30.0) -> Admission:
+        """
+        Wait until ``need`` is free of what others were promised and use, and have it promised.
+
+        First come, first served; Ctrl-C ends the wait. The result is a context manager whose
+        ``budget`` has ``need`` as its limit. While everybody who uses this budget was admitted,
+        nobody is refused what he asked for.
+
+        Raises:
+            MemoryLimitTooSmall: ``need`` exceeds the limit: no wait could help.
+            MemoryLimitExceeded: ``timeout_s`` is over; ``holders`` says who was promised what.
+            ValueError: ``timeout_s`` is negative or not finite: there is no wait without an end.
+        """
+        if not 0 <= timeout_s < 1e9:
+            raise ValueError(f"timeout_s must be at least 0 and finite, got {timeout_s}")
+        need_bytes = to_bytes("need", need)
+        return Admission(_core.admit(self._native, name, need_bytes, timeout_s))
+
     def report(self) -> str:
         """Return the tree as indented text, one budget a line."""
         return self._native.report()
@@ -71,6 +91,33 @@ class Budget:
         limit = "none" if self.limit_bytes is None else _core.format_bytes(self.limit_bytes)
         used = _core.format_bytes(self.used_bytes)
         return f"Budget({self.name!r}, used {used}, limit {limit})"
+
+
+class Admission:
+    """A need that was promised; ends with its ``with`` block, or when nobody refers to it."""
+
+    def __init__(self, native: _core.Admission) -> None:
+        """Hold the promise."""
+        self._native: _core.Admission | None = native
+        self.budget = Budget._wrap(native.budget)
+        """The budget to work in; its limit is the need."""
+
+    def release(self) -> None:
+        """End the promise; memory of its budget that still lives keeps others waiting."""
+        self._native = None
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End the promise."""
+        self.release()
 
 
 class GuardedPool:

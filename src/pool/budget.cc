@@ -6,6 +6,8 @@
 
 #include "floodwall/bytes.h"
 #include "floodwall/error.h"
+#include "floodwall/reclaim.h"
+#include "pool/admission_queue.h"
 #include "pool/high_water_mark.h"
 
 namespace floodwall {
@@ -22,7 +24,10 @@ std::shared_ptr<Budget> Budget::Make(std::string name, int64_t limit_bytes,
 }
 
 Budget::Budget(std::string name, int64_t limit_bytes, std::shared_ptr<Budget> parent)
-    : name_(std::move(name)), parent_(std::move(parent)), limit_(limit_bytes) {}
+    : name_(std::move(name)),
+      parent_(std::move(parent)),
+      limit_(limit_bytes),
+      admissions_(std::make_unique<AdmissionQueue>()) {}
 
 Budget::~Budget() = default;
 
@@ -58,7 +63,8 @@ bool Budget::TryReserve(int64_t bytes) noexcept {
 
 arrow::Status Budget::Reserve(int64_t bytes) {
   if (bytes < 0) return arrow::Status::Invalid("negative reservation: ", bytes);
-  if (TryReserve(bytes)) return arrow::Status::OK();
+  const auto fits = [this, bytes] { return TryReserve(bytes); };
+  if (fits() || Reclaim(bytes, fits)) return arrow::Status::OK();
   return Denied(bytes);
 }
 

@@ -27,13 +27,11 @@ GuardedPool::GuardedPool(std::shared_ptr<Budget> budget, OnExceed on_exceed,
 
 arrow::Status GuardedPool::ReserveOrRecord(int64_t bytes) {
   if (budget_->TryReserve(bytes)) return arrow::Status::OK();
+  // Again, this time with reclaimers and with an error that knows the figures.
+  arrow::Status refused = budget_->Reserve(bytes);
+  if (refused.ok()) return refused;
   denied_.fetch_add(1, std::memory_order_relaxed);
-  if (on_exceed_ == OnExceed::kDeny) {
-    arrow::Status denied = budget_->Reserve(bytes);
-    // Room may have come back in between: then the request is granted after all.
-    if (denied.ok()) denied_.fetch_sub(1, std::memory_order_relaxed);
-    return denied;
-  }
+  if (on_exceed_ == OnExceed::kDeny) return refused;
   budget_->ForceReserve(bytes);
   return arrow::Status::OK();
 }

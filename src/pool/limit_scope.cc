@@ -95,14 +95,25 @@ arrow::Status RoutingPool::Allocate(int64_t size, int64_t alignment, uint8_t** o
   const int64_t bytes = size + prefix;
   Touch touch(ScopeRegistry::Instance()->ThisThread());
   ChargedScope* scope = touch.AcquireCurrent();
-  if (scope != nullptr) ARROW_RETURN_NOT_OK(scope->Charge(bytes));
+  if (scope != nullptr) {
+    // Counted before it is charged: a reclaimer may allocate and free on this thread, which takes
+    // the hazard pointer away.
+    scope->blocks.fetch_add(1);
+    const arrow::Status charged = scope->Charge(bytes);
+    if (!charged.ok()) {
+      scope->blocks.fetch_sub(1);
+      return charged;
+    }
+  }
   uint8_t* block = nullptr;
   const arrow::Status status = upstream->Allocate(bytes, alignment, &block);
   if (!status.ok()) {
-    if (scope != nullptr) scope->Discharge(bytes);
+    if (scope != nullptr) {
+      scope->Discharge(bytes);
+      scope->blocks.fetch_sub(1);
+    }
     return status;
   }
-  if (scope != nullptr) scope->blocks.fetch_add(1);
   new (block) BlockHeader{scope, upstream};
   *out = block + prefix;
   return status;
