@@ -455,3 +455,18 @@ class Recovery:
     def staged_bytes_removed(self) -> int: ...
 
 def recover(path: str) -> Recovery: ...
+
+class KeyMatcher:
+    @staticmethod
+    def make(rows: object, other: object, key_columns: Sequence[str]) -> KeyMatcher:
+        """
+        Keep the keys of `rows` for look-ups in rows of the schema of `other` (an empty table will do).
+        """
+
+    def winners(self) -> Any:
+        """Positions of the rows that count, one a key, ascending."""
+
+    def find(self, rows: object) -> Any:
+        """
+        For each row the position of the kept row with its key; null without one.
+        """
