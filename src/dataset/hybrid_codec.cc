@@ -171,7 +171,7 @@ arrow::Status HybridCursor::NextRun() {
     if (width > left) return Bad("they end early");
     repeated_ = true;
     value_ = 0;
-    std::memcpy(&value_, bytes_.data() + position_, static_cast<size_t>(width));
+    if (width > 0) std::memcpy(&value_, bytes_.data() + position_, static_cast<size_t>(width));
     if ((value_ & ~MaskOf(bit_width_)) != 0) return Bad("a value passes its bit width");
     position_ += static_cast<size_t>(width);
     run_end_ = std::min(count_, run_start_ + static_cast<int64_t>(header >> 1));

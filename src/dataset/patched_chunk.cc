@@ -204,8 +204,9 @@ arrow::Status PatchedChunk::EmitStored(Value header, std::span<const uint8_t> he
   thrift::AppendStruct(header, &bytes);
   auto* sink = assembler_->sink().get();
   ARROW_RETURN_NOT_OK(sink->Write(bytes.data(), std::ssize(bytes)));
-  ARROW_RETURN_NOT_OK(sink->Write(head.data(), std::ssize(head)));
-  ARROW_RETURN_NOT_OK(sink->Write(rest.data(), std::ssize(rest)));
+  for (const std::span<const uint8_t> part : {head, rest}) {
+    if (!part.empty()) ARROW_RETURN_NOT_OK(sink->Write(part.data(), std::ssize(part)));
+  }
   uncompressed_ += std::ssize(bytes) + uncompressed;
   return arrow::Status::OK();
 }
@@ -248,7 +249,7 @@ arrow::Status PatchedChunk::GrowDictionary(const LoadedPage& page, ByteBuffer* a
                  all.size() - static_cast<size_t>(middle) - again);
     return EmitStored(std::move(header), {}, all.first(all.size() - again), bytes);
   }
-  ARROW_RETURN_NOT_OK(added->Prepend(old.data(), std::ssize(old)));
+  if (!old.empty()) ARROW_RETURN_NOT_OK(added->Prepend(old.data(), std::ssize(old)));
   return Emit(std::move(header), added->span(), 0);
 }
 
