@@ -11,15 +11,16 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
-import importlib.util
 import os
 import platform
+import subprocess
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
 import memory_child
+from merge_peers import PEERS, newer_python, python_for
 
 GROUP_ROWS = 1 << 20
 _INTEGERS, _FLOATS, _TEXTS = 12, 6, 5
@@ -121,13 +122,18 @@ def generate(root: Path, rows: int) -> None:
 
 def _measure(name: str, args: argparse.Namespace, data: Path) -> str:
     tool = TOOLS[name]
-    if importlib.util.find_spec(tool.package) is None:
-        return f"| {name} | not installed | | |"
+    python = sys.executable
+    if tool.package in PEERS:
+        try:
+            python = python_for(PEERS[tool.package], newer_python(), args.directory.resolve())
+        except (RuntimeError, subprocess.CalledProcessError) as error:
+            return f"| {name} | not run: {error} | | |"
     outcome = memory_child.run_code(
         f"import pyarrow.compute as pc\n{tool.imports}",
         _WORK.format(chunks=tool.chunks),
         [str(data), str(args.chunk_rows), str(args.mib)],
         args.mib * memory_child.MIB,
+        python,
     )
     expected = f"{args.rows} {args.rows * (args.rows - 1) // 2}"
     if outcome.exit_code == 0:

@@ -9,6 +9,7 @@ void BindPool(nb::module_& m);
 void BindChunkReader(nb::module_& m);
 void BindLimits(nb::module_& m);
 void BindReclaim(nb::module_& m);
+void BindRun(nb::module_& m);
 void BindMonitor(nb::module_& m);
 void BindMerge(nb::module_& m);
 void BindKeyMatcher(nb::module_& m);
@@ -23,6 +24,7 @@ NB_MODULE(_core, m) {
   floodwall::python::BindChunkReader(m);
   floodwall::python::BindLimits(m);
   floodwall::python::BindReclaim(m);
+  floodwall::python::BindRun(m);
   floodwall::python::BindMonitor(m);
   floodwall::python::BindMerge(m);
   floodwall::python::BindKeyMatcher(m);

@@ -1,15 +1,21 @@
 #pragma once
 
-/// Tells whether a denial would abort the process instead of becoming an error.
+/// Tells whether a denial would crash the process instead of becoming an error.
 ///
-/// Arrow's CSV reader takes the result of an allocation without looking at it. Whether it is the
+/// Arrow's CSV reader takes the result of an allocation without looking at it; Parquet's encoders
+/// leave themselves in a state that closing the file then walks into. Whether one of them is the
 /// caller can only be read from the stack, which is done when a request is about to be denied.
 ///
-/// Threading: any thread. Lifetime: nothing.
+/// Threading: any thread; allocates nothing. Lifetime: nothing.
 
 namespace floodwall {
 
-/// Whether a frame of this thread's stack lies in code of arrow::csv.
-bool CalledByUnsafeCode();
+enum class UnsafeCode {
+  kCsv,                    ///< arrow::csv
+  kCsvAndParquetEncoders,  ///< and whatever of parquet writes or encodes
+};
+
+/// Whether a frame of this thread's stack lies in such code.
+bool CalledByUnsafeCode(UnsafeCode code);
 
 }  // namespace floodwall

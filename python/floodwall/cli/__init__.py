@@ -15,6 +15,7 @@ import floodwall
 from floodwall.cli import deduplicate as deduplicate_command
 from floodwall.cli import merge as merge_command
 from floodwall.cli import recover as recover_command
+from floodwall.cli import run as run_command
 from floodwall.cli import status as status_command
 
 _REFUSALS = (
@@ -34,6 +35,7 @@ def _make_parser() -> argparse.ArgumentParser:
     merge_command.add_parser(commands)
     deduplicate_command.add_parser(commands)
     recover_command.add_parser(commands)
+    run_command.add_parser(commands)
     status_command.add_parser(commands)
     return parser
 

@@ -1,0 +1,299 @@
+"""
+Run another program inside a memory limit: its Arrow allocations and its whole process tree.
+
+A preloaded library counts what libarrow takes from its allocator, from the program's first
+instruction on, and refuses what passes the cap. The launcher watches the anonymous memory of the
+process tree, lowers the cap by what is not Arrow's, and ends the tree when it passes the limit
+all the same or when the container has next to nothing left. Between its looks a process looks
+at its own memory before each large block.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import ctypes
+import mmap
+import os
+import resource
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from floodwall import _core
+from floodwall.sizes import available_bytes
+
+__all__ = ["Figures", "Outcome", "die_of", "launch"]
+
+# Layout of RunPage in src/pool/run_page.h.
+_CAP, _REAPED, _USED, _PEAK, _REFUSED, _OVERDRAFTS, _REQUESTS, _ROOM = range(0, 64, 8)
+_SLOTS_AT, _SLOT_BYTES, _SLOTS = 64, 32, 1000
+_PAGE_BYTES = _SLOTS_AT + _SLOTS * _SLOT_BYTES
+
+_INTERVAL_S = 0.03
+_CALM_S = 0.15
+"""What is not Arrow's is the least seen in this time: untouched pages hide it for a moment."""
+_PATIENCE_S = 2.0
+"""Between asking the tree to end and killing it."""
+_LAST_BYTES = 16 << 20
+"""Headroom of the container below which the tree is killed at once."""
+_FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1,
+              signal.SIGUSR2)  # fmt: skip
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Bytes of one moment."""
+
+    arrow_bytes: int
+    arrow_peak_bytes: int
+    anonymous_bytes: int
+    resident_bytes: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the program ended; ``exit_code`` is negative for a signal."""
+
+    exit_code: int
+    stopped: str | None
+    """Why the launcher ended it, None when it did not."""
+    refused: int
+    overdrafts: int
+    arrow_peak_bytes: int
+    anonymous_peak_bytes: int
+    uncounted: bool
+    """libarrow was loaded, and yet nothing was counted."""
+
+
+class _Page:
+    def __init__(self, path: str, cap: int) -> None:
+        with Path(path).open("r+b") as file:
+            file.truncate(_PAGE_BYTES)
+            self._memory = mmap.mmap(file.fileno(), _PAGE_BYTES)
+        self.write(_CAP, cap)
+        self.write(_ROOM, cap)
+
+    def read(self, at: int) -> int:
+        return int(struct.unpack_from("=q", self._memory, at)[0])
+
+    def write(self, at: int, value: int) -> None:
+        struct.pack_into("=q", self._memory, at, value)
+
+    @property
+    def arrow_bytes(self) -> int:
+        return max(0, self.read(_USED) - self.read(_REAPED))
+
+    def reap(self, alive: set[int]) -> None:
+        """Take back what processes held that have ended; only this process writes `reaped`."""
+        for slot in range(_SLOTS_AT, _PAGE_BYTES, _SLOT_BYTES):
+            pid = self.read(slot)
+            if pid and pid not in alive and not Path(f"/proc/{pid}").exists():
+                self.write(_REAPED, self.read(_REAPED) + self.read(slot + 8))
+                self.write(slot + 8, 0)
+                self.write(slot + 16, 0)
+                self.write(slot, 0)
+
+    def tell(self, anonymous: dict[int, int], limit: int) -> None:
+        """Let each process know what it had, and all what was left, at this look."""
+        for slot in range(_SLOTS_AT, _PAGE_BYTES, _SLOT_BYTES):
+            pid = self.read(slot)
+            if not pid:
+                break  # taken in order; a gap only costs those behind it the closer look
+            self.write(slot + 16, anonymous.get(pid, 0))
+        self.write(_ROOM, limit - sum(anonymous.values()))
+
+
+def _tree(root: int) -> set[int]:
+    """Return the processes below the launcher: orphans come to it, too."""
+    children: dict[int, list[int]] = collections.defaultdict(list)
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                stat = Path(entry.path, "stat").read_text()
+                children[int(stat.rsplit(")", 1)[1].split()[1])].append(int(entry.name))
+    found: set[int] = set()
+    queue = list(children[root])
+    while queue:
+        pid = queue.pop()
+        found.add(pid)
+        queue.extend(children[pid])
+    return found
+
+
+def _memory_of(pids: set[int]) -> tuple[dict[int, int], int]:
+    anonymous: dict[int, int] = {}
+    resident = 0
+    for pid in pids:
+        with contextlib.suppress(OSError, ValueError):
+            for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+                if line.startswith("RssAnon:"):
+                    anonymous[pid] = int(line.split()[1]) << 10
+                elif line.startswith("VmRSS:"):
+                    resident += int(line.split()[1]) << 10
+    return anonymous, resident
+
+
+def _preload_library() -> Path:
+    return Path(_core.__file__).parent / "lib" / "libfloodwall_preload.so"
+
+
+def _environment(page: str, inherit: bool) -> dict[str, str]:
+    environment = dict(os.environ)
+    before = environment.get("LD_PRELOAD", "")
+    library = str(_preload_library())
+    environment["LD_PRELOAD"] = f"{library}:{before}" if before else library
+    environment["FLOODWALL_RUN_PAGE"] = page
+    # Else freed pages count for a second as what is not Arrow's.
+    environment.setdefault("MIMALLOC_PURGE_DELAY", "0")
+    if not inherit:
+        environment["FLOODWALL_RUN_ALONE"] = "1"
+        environment["FLOODWALL_RUN_PRELOAD"] = before
+    return environment
+
+
+@contextlib.contextmanager
+def _forwarding(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Pass signals on. Ctrl-C on a terminal reaches the program without us."""
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        if number in (signal.SIGINT, signal.SIGQUIT) and _in_foreground():
+            return
+        with contextlib.suppress(ProcessLookupError):
+            child.send_signal(number)
+
+    before = {number: signal.signal(number, forward) for number in _FORWARDED}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _in_foreground() -> bool:
+    for fd in (0, 1, 2):
+        with contextlib.suppress(OSError):
+            return os.tcgetpgrp(fd) == os.getpgrp()
+    return False
+
+
+class _Watch:
+    """Sets the cap and decides when the tree must end."""
+
+    def __init__(self, page: _Page, limit: int) -> None:
+        self._page = page
+        self._limit = limit
+        # A part is kept for what cannot be refused: small blocks, stacks, Python's own objects.
+        self._refuse_beyond = limit - limit // 32
+        self._others: collections.deque[tuple[float, int]] = collections.deque()
+        self._asked_at: float | None = None
+        self.anonymous_peak = 0
+        self.stopped: str | None = None
+
+    def look(self, pids: set[int]) -> Figures:
+        by_process, resident = _memory_of(pids)
+        self._page.tell(by_process, self._refuse_beyond)
+        anonymous = sum(by_process.values())
+        arrow = self._page.arrow_bytes
+        now = time.monotonic()
+        self.anonymous_peak = max(self.anonymous_peak, anonymous)
+        self._others.append((now, max(0, anonymous - arrow)))
+        while self._others[0][0] < now - _CALM_S:
+            self._others.popleft()
+        others = min(other for _, other in self._others)
+        self._page.write(_CAP, max(0, self._refuse_beyond - others))
+        self._judge(pids, anonymous, now)
+        return Figures(arrow, self._page.read(_PEAK), anonymous, resident)
+
+    def _judge(self, pids: set[int], anonymous: int, now: float) -> None:
+        available = available_bytes()
+        if available is not None and available < _LAST_BYTES:
+            self._stop(
+                pids, signal.SIGKILL,
+                f"the container has only {_core.format_bytes(available)} left",
+            )  # fmt: skip
+        elif anonymous > self._limit and self._asked_at is None:
+            self._asked_at = now
+            self._stop(
+                pids, signal.SIGTERM,
+                f"anonymous memory of the program and its children is "
+                f"{_core.format_bytes(anonymous)}, limit {_core.format_bytes(self._limit)}",
+            )  # fmt: skip
+        elif self._asked_at is not None and now > self._asked_at + _PATIENCE_S:
+            self._stop(pids, signal.SIGKILL, self.stopped or "")
+
+    def _stop(self, pids: set[int], number: int, why: str) -> None:
+        self.stopped = self.stopped or why
+        for pid in pids:
+            with contextlib.suppress(OSError):
+                os.kill(pid, number)
+
+
+def launch(
+    command: list[str],
+    limit_bytes: int,
+    *,
+    inherit: bool = True,
+    observe: Callable[[Figures], None] | None = None,
+) -> Outcome:
+    """
+    Run ``command`` inside ``limit_bytes`` and wait for it.
+
+    Raises ``OSError`` when it cannot be started, or on a system without the preloaded library.
+    """
+    if not _preload_library().exists():
+        raise OSError(f"'{_preload_library()}' is missing: this build cannot count Arrow's memory")
+    _adopt_orphans(True)
+    descriptor, path = tempfile.mkstemp(prefix="floodwall-run-")
+    os.close(descriptor)
+    try:
+        page = _Page(path, limit_bytes)
+        watch = _Watch(page, limit_bytes)
+        loaded = False
+        child = subprocess.Popen(command, env=_environment(path, inherit))
+        with _forwarding(child):
+            while (code := child.poll()) is None:
+                pids = _tree(os.getpid())
+                page.reap(pids)
+                figures = watch.look(pids)
+                loaded = loaded or _has_arrow(child.pid)
+                if observe is not None:
+                    observe(figures)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    child.wait(_INTERVAL_S)
+        return Outcome(
+            code, watch.stopped, page.read(_REFUSED), page.read(_OVERDRAFTS), page.read(_PEAK),
+            watch.anonymous_peak, loaded and page.read(_REQUESTS) == 0,
+        )  # fmt: skip
+    finally:
+        _adopt_orphans(False)
+        Path(path).unlink(missing_ok=True)
+
+
+def _adopt_orphans(adopt: bool) -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(adopt), 0, 0, 0)
+
+
+def _has_arrow(pid: int) -> bool:
+    try:
+        return "/libarrow.so" in Path(f"/proc/{pid}/maps").read_text()
+    except OSError:
+        return False
+
+
+def die_of(number: int) -> None:
+    """End this process by the signal that ended the program, without a core of its own."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with contextlib.suppress(OSError, ValueError):
+        signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
