@@ -96,8 +96,9 @@ void Contend(benchmark::State& state, MakePool make) {
   for (auto _ : state) {
     // Mostly small requests, now and then one that cannot fit beside the others.
     const int64_t size = random() % 8 == 0 ? kLimit / 2 : kBlock;
-    truth->asked.fetch_add(1, std::memory_order_relaxed);
-    const int64_t before = truth->claimed.fetch_add(size) + size;
+    truth->claimed.fetch_add(size);
+    const int64_t ticket = truth->asked.fetch_add(1) + 1;
+    const int64_t claimed = truth->claimed.load();
     uint8_t* block = nullptr;
     if (pool->Allocate(size, 64, &block).ok()) {
       const int64_t held = truth->held.fetch_add(size) + size;
@@ -109,8 +110,9 @@ void Contend(benchmark::State& state, MakePool make) {
       pool->Free(block, size, 64);
     } else {
       truth->denied.fetch_add(1, std::memory_order_relaxed);
-      // Even with all that was claimed when this one began it would have fitted.
-      if (before <= kLimit) truth->spurious.fetch_add(1, std::memory_order_relaxed);
+      // Nobody has asked since, and with all that had been claimed it would have fitted.
+      if (claimed <= kLimit && truth->asked.load() == ticket)
+        truth->spurious.fetch_add(1, std::memory_order_relaxed);
     }
     truth->claimed.fetch_sub(size);
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <condition_variable>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -21,7 +22,25 @@ struct Registry {
   std::vector<Entry> entries;  // the highest priority first, then the oldest
   std::atomic<int64_t> count{0};
   int64_t next_id = 1;
-  std::timed_mutex running;
+
+  /// Whose turn it is to run callbacks. No mutex is held meanwhile: a callback may do anything.
+  std::mutex turn_mutex;
+  std::condition_variable turn_ended;
+  bool taken = false;
+
+  bool TakeTurn() {
+    std::unique_lock lock(turn_mutex);
+    if (!turn_ended.wait_for(lock, kReclaimPatience, [this] { return !taken; })) return false;
+    taken = true;
+    return true;
+  }
+  void EndTurn() {
+    {
+      std::lock_guard lock(turn_mutex);
+      taken = false;
+    }
+    turn_ended.notify_one();
+  }
 };
 
 Registry& TheRegistry() {
@@ -59,8 +78,11 @@ ReclaimerRegistration::~ReclaimerRegistration() {
 bool Reclaim(int64_t bytes_wanted, const std::function<bool()>& fits) {
   Registry& registry = TheRegistry();
   if (inside_reclaimer || registry.count.load(std::memory_order_relaxed) == 0) return false;
-  std::unique_lock running(registry.running, std::defer_lock);
-  if (!running.try_lock_for(kReclaimPatience)) return fits();
+  if (!registry.TakeTurn()) return fits();
+  struct Turn {
+    Registry& registry;
+    ~Turn() { registry.EndTurn(); }
+  } turn{registry};
   // Whoever ran before may have freed enough for both.
   if (fits()) return true;
   std::vector<Entry> entries;
