@@ -99,7 +99,10 @@ def process_in_chunks(
     source = _open(dataset, monitor)
     asked = rows
     done = 0
-    with _progress(source, enable_progress, progress_callback) as report:
+    with (
+        contextlib.closing(source),
+        _progress(source, enable_progress, progress_callback) as report,
+    ):
         while True:
             # One reference, given away: a chunk the consumer has let go of must not live here.
             held = [source.next(asked, allow_smaller_chunks)]
@@ -153,6 +156,9 @@ class _Source:
     def judge(self, monitor: MemoryMonitor) -> MemoryPressureLevel:
         return monitor.check_memory_pressure()
 
+    def close(self) -> None:
+        """Let go of files and pool; called once, by the owner."""
+
 
 class _TableSource(_Source):
     def __init__(self, table: pa.Table) -> None:
@@ -168,6 +174,21 @@ class _TableSource(_Source):
 
     def count_rows(self) -> int:
         return int(self._table.num_rows)
+
+
+# Pools live as long as the process, so finished ones are used again once their chunks are gone.
+_finished_pools: dict[tuple[int | None, bool], list[_core.GuardedPool]] = {}
+
+
+def _take_pool(limit_bytes: int | None, from_system: bool) -> _core.GuardedPool:
+    pools = _finished_pools.get((limit_bytes, from_system), [])
+    for pool in list(pools):
+        if pool.bytes_allocated == 0:
+            with contextlib.suppress(ValueError):  # another thread has taken it
+                pools.remove(pool)
+                return pool
+    budget = Budget(limit_bytes, name="process_in_chunks")
+    return _core.GuardedPool.make(budget._native, from_system)
 
 
 class _ParquetSource(_Source):
@@ -186,8 +207,7 @@ class _ParquetSource(_Source):
             and available is not None
             and available < _ROOMY * self._limit_bytes
         )
-        budget = Budget(self._limit_bytes, name="process_in_chunks")
-        self._pool = _core.GuardedPool.make(budget._native, self._tight)
+        self._pool = _take_pool(self._limit_bytes, self._tight)
         self._monitor = monitor
         self._reader = _core.ChunkReader.make(
             files, schema, self._pool, _PIECE_ROWS, len(os.sched_getaffinity(0)) > 1
@@ -225,6 +245,10 @@ class _ParquetSource(_Source):
 
     def set_piece_rows(self, rows: int) -> None:
         self._reader.set_piece_rows(rows)
+
+    def close(self) -> None:
+        del self._reader
+        _finished_pools.setdefault((self._limit_bytes, self._tight), []).append(self._pool)
 
     def judge(self, monitor: MemoryMonitor) -> MemoryPressureLevel:
         if self._tight and self._limit_bytes is not None:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import floodwall
-from floodwall import MemoryMonitor, MemoryPressureLevel, process_in_chunks
+from floodwall import MemoryMonitor, MemoryPressureLevel, chunks, process_in_chunks
 from floodwall.parquet_files import parquet_files
 
 
@@ -176,6 +176,20 @@ def test_reads_the_row_groups_a_fragment_views(dataset: Path) -> None:
     got = pa.concat_tables(process_in_chunks(some, 4000))
     assert got.equals(some.to_table())
     assert got.num_rows == 5000
+
+
+def test_finished_calls_leave_their_pool_to_the_next(dataset: Path) -> None:
+    def pools() -> int:
+        return sum(len(pools) for pools in chunks._finished_pools.values())
+
+    for _ in range(3):
+        list(process_in_chunks(dataset, 9999, max_memory_mb=777))
+    before = pools()
+    kept = list(process_in_chunks(dataset, 9999, max_memory_mb=777))
+    assert pools() == before
+    list(process_in_chunks(dataset, 9999, max_memory_mb=777))
+    assert pools() == before + 1  # the other's chunks still live
+    del kept
 
 
 def test_filters_and_other_formats_go_through_the_scanner(dataset: Path, tmp_path: Path) -> None:
