@@ -23,6 +23,7 @@ enum class ErrorKind {
   kMemoryLimitExceeded,  ///< an allocation or reservation would pass a limit
   kMemoryLimitTooSmall,  ///< refused before work: minimum_bytes is needed
   kDuplicateKey,         ///< duplicate keys where the policy forbids them
+  kPartitionMove,        ///< rows would change their partition where the policy forbids it
   kSchemaMismatch,       ///< source and target columns do not fit together
   kUnsupportedFile,      ///< encrypted, corrupt or otherwise not readable here
   kInvalidMerge,         ///< arguments that contradict each other or the dataset

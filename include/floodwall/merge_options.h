@@ -55,10 +55,18 @@ enum class MissingColumns {
   kNull,  ///< become null
 };
 
-/// Source columns that a target file does not have.
+/// Source columns that no target file has. A column that some files have already is added to the
+/// others when rows of theirs get a value for it.
 enum class NewColumns {
   kError,   ///< SchemaMismatch
   kIgnore,  ///< dropped
+  kAdd,  ///< added to new files, and to those in which a replaced row gets a value; null elsewhere
+};
+
+/// Matched rows whose partition value in the source is another than their directory's.
+enum class PartitionMoves {
+  kMove,   ///< removed there and added to the other partition, in the same commit
+  kError,  ///< PartitionMove with examples
 };
 
 /// Where a merge is. Everything that is not known yet is 0.
@@ -116,6 +124,11 @@ struct MergeOptions {
   NullKeys null_keys = NullKeys::kMatch;
   MissingColumns missing_columns = MissingColumns::kKeep;
   NewColumns new_columns = NewColumns::kError;
+
+  /// Columns whose values are the names of directories (`column=value`), outermost first, and in no
+  /// file. Unset: as the target's directories say. For a missing target: its layout.
+  std::optional<std::vector<std::string>> partition_columns;
+  PartitionMoves partition_moves = PartitionMoves::kMove;
 
   /// Codec of new files; unset: that of the dataset's newest file, else snappy. Rewritten
   /// files keep theirs, column by column.

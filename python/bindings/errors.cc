@@ -16,6 +16,7 @@ const char* ClassOf(ErrorKind kind) {
     case ErrorKind::kMemoryLimitExceeded: return "MemoryLimitExceeded";
     case ErrorKind::kMemoryLimitTooSmall: return "MemoryLimitTooSmall";
     case ErrorKind::kDuplicateKey: return "DuplicateKeyError";
+    case ErrorKind::kPartitionMove: return "PartitionMoveError";
     case ErrorKind::kSchemaMismatch: return "SchemaMismatchError";
     case ErrorKind::kUnsupportedFile: return "UnsupportedFileError";
     case ErrorKind::kInvalidMerge: return "MergeError";
@@ -44,6 +45,7 @@ nb::object MakeException(const arrow::Status& status, const ErrorDetail& detail)
       }
       return error;
     }
+    case ErrorKind::kPartitionMove:
     case ErrorKind::kDuplicateKey: {
       nb::list examples;
       for (const std::string& example : detail.examples) examples.append(nb::str(example.c_str()));

@@ -1,6 +1,7 @@
 #include "floodwall/merge.h"
 
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -82,7 +83,11 @@ void BindMerge(nb::module_& m) {
       .value("null", MissingColumns::kNull);
   nb::enum_<NewColumns>(m, "NewColumns")
       .value("error", NewColumns::kError)
-      .value("ignore", NewColumns::kIgnore);
+      .value("ignore", NewColumns::kIgnore)
+      .value("add", NewColumns::kAdd);
+  nb::enum_<PartitionMoves>(m, "PartitionMoves")
+      .value("move", PartitionMoves::kMove)
+      .value("error", PartitionMoves::kError);
 
   nb::class_<MergeOptions>(m, "MergeOptions")
       .def(nb::init<>())
@@ -96,6 +101,8 @@ void BindMerge(nb::module_& m) {
       .def_rw("null_keys", &MergeOptions::null_keys)
       .def_rw("missing_columns", &MergeOptions::missing_columns)
       .def_rw("new_columns", &MergeOptions::new_columns)
+      .def_rw("partition_columns", &MergeOptions::partition_columns, nb::arg().none())
+      .def_rw("partition_moves", &MergeOptions::partition_moves)
       .def_rw("max_rows_per_file", &MergeOptions::max_rows_per_file)
       .def_rw("row_group_bytes", &MergeOptions::row_group_bytes)
       .def_rw("spill_directory", &MergeOptions::spill_directory)

@@ -246,6 +246,13 @@ class NewColumns(enum.Enum):
 
     ignore = 1
 
+    add = 2
+
+class PartitionMoves(enum.Enum):
+    move = 0
+
+    error = 1
+
 class MergeOptions:
     def __init__(self) -> None: ...
 
@@ -308,6 +315,18 @@ class MergeOptions:
 
     @new_columns.setter
     def new_columns(self, arg: NewColumns, /) -> None: ...
+
+    @property
+    def partition_columns(self) -> list[str] | None: ...
+
+    @partition_columns.setter
+    def partition_columns(self, arg: Sequence[str] | None, /) -> None: ...
+
+    @property
+    def partition_moves(self) -> PartitionMoves: ...
+
+    @partition_moves.setter
+    def partition_moves(self, arg: PartitionMoves, /) -> None: ...
 
     @property
     def max_rows_per_file(self) -> int: ...

@@ -19,6 +19,7 @@ __all__ = [
     "MemoryLimitExceeded",
     "MemoryLimitTooSmall",
     "MergeError",
+    "PartitionMoveError",
     "SchemaMismatchError",
     "SpillError",
     "UnsupportedFileError",
@@ -63,8 +64,8 @@ class MergeError(ValueError):
     """Arguments that contradict each other or the dataset."""
 
 
-class DuplicateKeyError(MergeError):
-    """Duplicate keys where the policy forbids them; ``examples`` holds up to ten."""
+class _KeysError(MergeError):
+    """An error that certain keys cause."""
 
     def __init__(self, message: str, examples: Sequence[str] = ()) -> None:
         """Keep the example keys."""
@@ -74,6 +75,14 @@ class DuplicateKeyError(MergeError):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle with the examples."""
         return (type(self), (str(self), self.examples))
+
+
+class DuplicateKeyError(_KeysError):
+    """Duplicate keys where the policy forbids them; ``examples`` holds up to ten."""
+
+
+class PartitionMoveError(_KeysError):
+    """Rows would move to another partition where that is forbidden; ``examples``: up to ten."""
 
 
 class SchemaMismatchError(MergeError):

@@ -177,6 +177,8 @@ def merge(
     null_keys: str = "match",
     missing_columns: str = "keep",
     new_columns: str = "error",
+    partition_columns: str | Sequence[str] | None = None,
+    partition_moves: str = "move",
     compression: str | None = None,
     max_rows_per_file: int = 5_000_000,
     row_group_bytes: int | str = "64MiB",
@@ -213,7 +215,15 @@ def merge(
         null_keys: ``"match"``: null equals null. ``"never"``: as in SQL.
         missing_columns: Target columns absent from the source ``"keep"`` their value in matched
             rows or become ``"null"``.
-        new_columns: Source columns absent from the target: ``"error"`` or ``"ignore"``.
+        new_columns: Source columns that no target file has: ``"error"``, ``"ignore"`` or ``"add"``.
+            An added column is in new files and in those in which a row gets a value for it (and
+            in the first file, whose schema readers take for the dataset's, unless the strategy
+            is insert); other files stay as they are and read as null under the dataset's schema
+            (pyarrow) or with ``union_by_name`` (DuckDB).
+        partition_columns: Columns that are directories (``day=2024-01-01``) and in no file.
+            Default: as the target's directories say. For a missing target: its layout.
+        partition_moves: Matched rows whose partition value changes ``"move"`` to the other
+            partition, or are an ``"error"``.
         compression: Codec of new files; default that of the newest file, else snappy.
         max_rows_per_file: New files are split here.
         row_group_bytes: Size at which new files start another row group.
@@ -257,6 +267,9 @@ def merge(
     options.null_keys = _choose("null_keys", null_keys, _core.NullKeys)
     options.missing_columns = _choose("missing_columns", missing_columns, _core.MissingColumns)
     options.new_columns = _choose("new_columns", new_columns, _core.NewColumns)
+    if partition_columns is not None:
+        options.partition_columns = _names("partition_columns", partition_columns)
+    options.partition_moves = _choose("partition_moves", partition_moves, _core.PartitionMoves)
     options.max_rows_per_file = _positive("max_rows_per_file", max_rows_per_file)
     options.row_group_bytes = to_bytes("row_group_bytes", row_group_bytes)
     if spill_directory is not None:

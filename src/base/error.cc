@@ -25,6 +25,7 @@ const char* NameOf(ErrorKind kind) {
     case ErrorKind::kMemoryLimitExceeded: return "memory limit exceeded";
     case ErrorKind::kMemoryLimitTooSmall: return "memory limit too small";
     case ErrorKind::kDuplicateKey: return "duplicate key";
+    case ErrorKind::kPartitionMove: return "partition move";
     case ErrorKind::kSchemaMismatch: return "schema mismatch";
     case ErrorKind::kUnsupportedFile: return "unsupported file";
     case ErrorKind::kInvalidMerge: return "invalid merge";

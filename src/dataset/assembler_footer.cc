@@ -65,7 +65,7 @@ arrow::Status ParquetAssembler::ForEachChunk(const Visit& visit) {
     if (any_copied) {
       ARROW_ASSIGN_OR_RAISE(bytes, base_->ReadRowGroupBytes(group.base));
     }
-    for (int c = 0; c < base_->num_columns(); ++c) {
+    for (int c = 0; c < static_cast<int>(group.chunks.size()); ++c) {
       OutChunk& chunk = group.chunks[static_cast<size_t>(c)];
       const std::string_view encoded = chunk.encoded != 0
                                            ? encoded_[chunk.encoded - 1].column_chunk
@@ -143,7 +143,7 @@ arrow::Status ParquetAssembler::AppendRowGroup(size_t index, TrailerPositions* a
     *position += length;
     return range;
   };
-  for (int c = 0; c < base_->num_columns(); ++c) {
+  for (int c = 0; c < static_cast<int>(group.chunks.size()); ++c) {
     const OutChunk& chunk = group.chunks[static_cast<size_t>(c)];
     const EncodedChunk* encoded = chunk.encoded != 0 ? &encoded_[chunk.encoded - 1] : nullptr;
     const std::string_view bytes =
@@ -207,7 +207,7 @@ arrow::Status ParquetAssembler::AppendRowGroup(size_t index, TrailerPositions* a
 
 arrow::Status ParquetAssembler::WriteFooter(TrailerPositions at) {
   const int64_t begin = sink_->position();
-  const std::string& header = base_->footer_header();
+  const std::string& header = header_.empty() ? base_->footer_header() : header_;
   std::string out;
   StructWriter writer(&out);
   const auto write_groups = [&]() -> arrow::Status {

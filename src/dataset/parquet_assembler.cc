@@ -144,8 +144,8 @@ arrow::Status ParquetAssembler::DoAddEncodedChunk(int column, EncodedChunk chunk
                            chunk.offset_index.size() + chunk.bloom_filter.size() + sizeof(chunk));
   ARROW_RETURN_NOT_OK(charge_.Resize(charge_.bytes() + bytes));
   ARROW_ASSIGN_OR_RAISE(const ChunkFacts facts, ReadChunkFacts(chunk.column_chunk));
-  OutRowGroup& group = groups_.back();
-  ARROW_ASSIGN_OR_RAISE(const thrift::Value base_chunk, base_->ReadChunk(group.base, column));
+  ARROW_ASSIGN_OR_RAISE(const thrift::Value base_chunk,
+                        base_->ReadChunk(groups_.back().base, column));
   std::string base_bytes;
   thrift::AppendStruct(base_chunk, &base_bytes);
   ARROW_ASSIGN_OR_RAISE(const ChunkFacts base_facts, ReadChunkFacts(base_bytes));
@@ -153,6 +153,70 @@ arrow::Status ParquetAssembler::DoAddEncodedChunk(int column, EncodedChunk chunk
   if (facts.type != base_facts.type || facts.path != base_facts.path) {
     return Misused("an encoded chunk does not fit column " + std::to_string(column));
   }
+  return KeepChunk(column, std::move(chunk), facts);
+}
+
+arrow::Status ParquetAssembler::AddNewChunk(EncodedChunk chunk) {
+  ARROW_RETURN_NOT_OK(Expect(State::kInRowGroup, "AddNewChunk"));
+  if (next_column_ < base_->num_columns()) {
+    return Checked(Misused("AddNewChunk before the base's columns"));
+  }
+  const auto bytes =
+      static_cast<int64_t>(chunk.column_chunk.size() + chunk.column_index.size() +
+                           chunk.offset_index.size() + sizeof(chunk) + sizeof(OutChunk));
+  ARROW_RETURN_NOT_OK(Checked(charge_.Resize(charge_.bytes() + bytes)));
+  groups_.back().chunks.emplace_back();
+  auto facts = ReadChunkFacts(chunk.column_chunk);
+  ARROW_RETURN_NOT_OK(Checked(facts.status()));
+  return Checked(KeepChunk(next_column_, std::move(chunk), *facts));
+}
+
+arrow::Result<thrift::Value> ParquetAssembler::Header() const {
+  return thrift::ParseStruct(header_.empty() ? base_->footer_header() : header_, nullptr);
+}
+
+void ParquetAssembler::SetHeader(const thrift::Value& header) {
+  header_.clear();
+  thrift::AppendStruct(header, &header_);
+}
+
+arrow::Status ParquetAssembler::ExtendSchema(const ParquetSource& one_column) {
+  namespace field = parquet_field::file_metadata;
+  ARROW_ASSIGN_OR_RAISE(thrift::Value header, Header());
+  ARROW_ASSIGN_OR_RAISE(const thrift::Value other,
+                        thrift::ParseStruct(one_column.footer_header(), nullptr));
+  const auto& from = other.Find(field::kSchema)->elements;
+  auto& elements = header.Find(field::kSchema)->elements;
+  elements.front().SetInt(
+      parquet_field::schema_element::kNumChildren, thrift::Type::kI32,
+      elements.front().GetInt(parquet_field::schema_element::kNumChildren, 0) + 1);
+  elements.insert(elements.end(), from.begin() + 1, from.end());
+  thrift::Value* orders = header.Find(field::kColumnOrders);
+  const thrift::Value* new_orders = other.Find(field::kColumnOrders);
+  if (orders != nullptr && new_orders != nullptr) {
+    orders->elements.insert(orders->elements.end(), new_orders->elements.begin(),
+                            new_orders->elements.end());
+  }
+  SetHeader(header);
+  return arrow::Status::OK();
+}
+
+arrow::Status ParquetAssembler::ReplaceMetadata(const std::string& key, const std::string& value) {
+  ARROW_ASSIGN_OR_RAISE(thrift::Value header, Header());
+  thrift::Value* pairs = header.Find(parquet_field::file_metadata::kKeyValueMetadata);
+  if (pairs == nullptr) return arrow::Status::OK();
+  for (thrift::Value& pair : pairs->elements) {
+    const thrift::Value* name = pair.Find(parquet_field::key_value::kKey);
+    if (name != nullptr && name->bytes == key) {
+      pair.Set(parquet_field::key_value::kValue, thrift::Binary(value));
+    }
+  }
+  SetHeader(header);
+  return arrow::Status::OK();
+}
+
+arrow::Status ParquetAssembler::KeepChunk(int column, EncodedChunk chunk, const ChunkFacts& facts) {
+  OutRowGroup& group = groups_.back();
   ARROW_RETURN_NOT_OK(CheckPlace(column, facts));
   if (!chunk.offset_index.empty()) {
     std::string same;
@@ -160,8 +224,8 @@ arrow::Status ParquetAssembler::DoAddEncodedChunk(int column, EncodedChunk chunk
     ARROW_RETURN_NOT_OK(AppendMovedOffsetIndex(chunk.offset_index, 0,
                                                {chunk_begin_, facts.compressed_bytes}, &same));
   }
-  const parquet::ColumnDescriptor* descr = base_->schema().Column(column);
-  if (descr->max_repetition_level() == 0) {
+  if (column < base_->num_columns() &&
+      base_->schema().Column(column)->max_repetition_level() == 0) {
     if (flat_rows_ >= 0 && flat_rows_ != facts.num_values) {
       return Misused("encoded chunks of one row group have " + std::to_string(flat_rows_) +
                      " and " + std::to_string(facts.num_values) + " rows");
@@ -180,7 +244,7 @@ arrow::Status ParquetAssembler::EndRowGroup(int64_t num_rows) {
   ARROW_RETURN_NOT_OK(Expect(State::kInRowGroup, "EndRowGroup"));
   OutRowGroup& group = groups_.back();
   const int64_t base_rows = base_->row_group_rows(group.base);
-  if (next_column_ != base_->num_columns()) {
+  if (next_column_ < base_->num_columns() || group.chunks.size() != groups_.front().chunks.size()) {
     return Checked(Misused("EndRowGroup after " + std::to_string(next_column_) + " of " +
                            std::to_string(base_->num_columns()) + " columns"));
   }

@@ -66,6 +66,13 @@ class ParquetAssembler {
   /// The chunk's pages are the last thing that was written to the sink, and all that was written
   /// since the chunk before.
   arrow::Status AddEncodedChunk(int column, EncodedChunk chunk);
+  /// Appends a chunk of a column that the base does not have, behind the base's columns: the same
+  /// new columns in every row group. ExtendSchema tells what they are.
+  arrow::Status AddNewChunk(EncodedChunk chunk);
+  /// Adds the one top-level column of another file to the schema.
+  arrow::Status ExtendSchema(const ParquetSource& one_column);
+  /// Replaces the value of a key of the file's metadata, if it is there.
+  arrow::Status ReplaceMetadata(const std::string& key, const std::string& value);
   /// `num_rows` may differ from the base's when no chunk was copied. Sorting columns are kept up
   /// to the first one with other values.
   arrow::Status EndRowGroup(int64_t num_rows);
@@ -104,6 +111,9 @@ class ParquetAssembler {
   arrow::Status Checked(arrow::Status status);
   arrow::Status DoCopyChunk(int column);
   arrow::Status DoAddEncodedChunk(int column, EncodedChunk chunk);
+  arrow::Status KeepChunk(int column, EncodedChunk chunk, const ChunkFacts& facts);
+  arrow::Result<thrift::Value> Header() const;
+  void SetHeader(const thrift::Value& header);
   arrow::Status CheckPlace(int column, const ChunkFacts& facts) const;
   template <typename Visit>
   arrow::Status ForEachChunk(const Visit& visit);
@@ -120,6 +130,7 @@ class ParquetAssembler {
   State state_ = State::kBetween;
   std::deque<OutRowGroup> groups_;
   std::deque<EncodedChunk> encoded_;
+  std::string header_;  ///< of the footer where it is not the base's
   int next_column_ = 0;
   bool group_has_copies_ = false;
   int64_t flat_rows_ = -1;   ///< rows of the group's encoded flat chunks; -1: none yet

@@ -14,6 +14,9 @@ inline constexpr int16_t kVersion = 1, kSchema = 2, kNumRows = 3, kRowGroups = 4
 namespace schema_element {
 inline constexpr int16_t kNumChildren = 5;
 }
+namespace key_value {
+inline constexpr int16_t kKey = 1, kValue = 2;
+}
 namespace row_group {
 inline constexpr int16_t kColumns = 1, kTotalByteSize = 2, kNumRows = 3, kSortingColumns = 4,
                          kFileOffset = 5, kTotalCompressedSize = 6, kOrdinal = 7;

@@ -6,6 +6,8 @@
 #include <memory>
 #include <new>
 #include <random>
+#include <span>
+#include <utility>
 
 #include "arrow/builder.h"
 #include "arrow/compute/api.h"
@@ -29,10 +31,11 @@ std::string MakeName(uint64_t salt, int i) {
 
 class Inserter {
  public:
-  Inserter(const Target& target, RowSource* source, const RowBitmap& wanted, Storage* storage,
-           Commit* commit, RunContext* context)
+  Inserter(const Target& target, RowSource* source, const SourcePartitions& partitions,
+           const RowBitmap& wanted, Storage* storage, Commit* commit, RunContext* context)
       : target_(target),
         source_(source),
+        partitions_(partitions),
         wanted_(wanted),
         storage_(storage),
         commit_(commit),
@@ -40,6 +43,10 @@ class Inserter {
 
   arrow::Result<std::vector<InsertedFile>> Run(int64_t count) {
     ARROW_RETURN_NOT_OK(Plan(count));
+    if (partitions_.known()) {
+      ARROW_RETURN_NOT_OK(RunPartitions(count));
+      return std::move(files_);
+    }
     int64_t next = 0;
     int64_t loaded_until = 0;
     std::shared_ptr<const RowSet> rows;
@@ -71,8 +78,8 @@ class Inserter {
       columns_.push_back(column);
       const double bytes = column < 0 ? 0 : value_bytes[static_cast<size_t>(column)];
       row_bytes += bytes;
-      const auto fit = static_cast<uint64_t>(static_cast<double>(NewFile::kSliceBytes) /
-                                             std::max(bytes, 1.0));
+      const auto fit =
+          static_cast<uint64_t>(static_cast<double>(NewFile::kSliceBytes) / std::max(bytes, 1.0));
       slice_rows_.push_back(
           std::clamp<int64_t>(static_cast<int64_t>(std::bit_floor(fit)), 1, kMaxSliceRows));
       if (column >= 0) {
@@ -80,11 +87,11 @@ class Inserter {
         column_need = std::max(column_need, need);
       }
     }
-    group_rows_ = std::min({FileStyle::kMaxGroupRows, context_->options.max_rows_per_file,
-                            std::max<int64_t>(1, static_cast<int64_t>(
-                                                     static_cast<double>(
-                                                         context_->options.row_group_bytes) /
-                                                     std::max(row_bytes, 1.0)))});
+    group_rows_ = std::min(
+        {FileStyle::kMaxGroupRows, context_->options.max_rows_per_file,
+         std::max<int64_t>(
+             1, static_cast<int64_t>(static_cast<double>(context_->options.row_group_bytes) /
+                                     std::max(row_bytes, 1.0)))});
     // A slice is taken, cast, gathered and encoded.
     const int64_t need = NewFile::kEncoderBytes + 6 * NewFile::kSliceBytes;
     const int64_t room = context_->budget->available_bytes() - need;
@@ -100,8 +107,97 @@ class Inserter {
     // Rows are there twice while they are loaded, beside their ordinals.
     ARROW_ASSIGN_OR_RAISE(const int64_t loaded, source_->LoadedBytesPerRow());
     const int64_t fits = (room - column_need) / (2 * loaded + 16);
+    if (partitions_.known()) {
+      // Columns of a partition's scattered rows are not read one after another.
+      const int64_t most = std::min(count, group_rows_);
+      if (fits < most) {
+        const int64_t minimum = context_->budget->used_bytes() + need + column_need +
+                                (2 * loaded + 24) * most + 8 * count;
+        return context_->TooSmall(
+            "writing the new rows of a partition takes " + FormatBytes(minimum),
+            minimum + minimum / 16);
+      }
+      window_rows_ = fits;
+      return arrow::Status::OK();
+    }
     window_rows_ = fits >= count ? count : fits / group_rows_ * group_rows_;
     return arrow::Status::OK();
+  }
+
+  /// The wanted rows partition by partition, in source order within each.
+  arrow::Status RunPartitions(int64_t count) {
+    auto buffer =
+        arrow::AllocateBuffer(count * static_cast<int64_t>(sizeof(int64_t)), context_->index_pool);
+    if (!buffer.ok()) {
+      return context_->TooSmall("sorting the new rows by partition takes " + FormatBytes(8 * count),
+                                context_->budget->used_bytes() + 8 * count + 32 * kMiB);
+    }
+    auto* order = reinterpret_cast<int64_t*>((*buffer)->mutable_data());
+    int64_t* end = order;
+    for (int64_t i = 0; i < source_->num_rows(); ++i) {
+      if (wanted_.Get(i)) *end++ = i;
+    }
+    std::sort(order, end, [&](int64_t a, int64_t b) {
+      return std::pair(partitions_.Of(a), a) < std::pair(partitions_.Of(b), b);
+    });
+    std::shared_ptr<const RowSet> rows;
+    int64_t loaded_until = 0;
+    for (int64_t next = 0; next < count;) {
+      ARROW_RETURN_NOT_OK(context_->progress.CheckCancelled());
+      const int32_t partition = partitions_.Of(order[next]);
+      int64_t last = next + 1;
+      while (last < count && last - next < group_rows_ &&
+             partitions_.Of(order[last]) == partition) {
+        ++last;
+      }
+      if (last > loaded_until) {
+        rows.reset();
+        loaded_until = std::min(count, next + window_rows_);
+        std::vector<int64_t> ordinals;
+        if (!source_->resident()) {
+          ordinals.assign(order + next, order + loaded_until);
+          std::sort(ordinals.begin(), ordinals.end());
+        }
+        ARROW_ASSIGN_OR_RAISE(rows, source_->Load(std::move(ordinals)));
+      }
+      ARROW_RETURN_NOT_OK(OpenFile(last - next, target_.partitions().directory(partition)));
+      const std::span<const int64_t> run(order + next, static_cast<size_t>(last - next));
+      ARROW_RETURN_NOT_OK(file_->WriteRowGroup(
+          last - next, slice_rows_, [&](int column, const NewFile::Sink& sink) -> arrow::Status {
+            if (columns_[static_cast<size_t>(column)] < 0) {
+              return FeedNulls(column, last - next, sink);
+            }
+            return FeedRun(*rows, column, run, sink);
+          }));
+      context_->progress.Advance(0, last - next);
+      next = last;
+    }
+    return CloseFile();
+  }
+
+  arrow::Status FeedRun(const RowSet& rows, int column, std::span<const int64_t> run,
+                        const NewFile::Sink& sink) {
+    const auto slice = static_cast<size_t>(slice_rows_[static_cast<size_t>(column)]);
+    for (size_t i = 0; i < run.size(); i += slice) {
+      ARROW_ASSIGN_OR_RAISE(auto values, rows.Take(columns_[static_cast<size_t>(column)],
+                                                   run.subspan(i, std::min(slice, run.size() - i)),
+                                                   context_->encode_pool));
+      ARROW_RETURN_NOT_OK(sink(std::move(values)));
+    }
+    return arrow::Status::OK();
+  }
+
+  /// The file that takes `rows` more rows in this directory.
+  arrow::Status OpenFile(int64_t rows, const std::string& directory) {
+    if (file_ && (directory != directory_ ||
+                  file_->num_rows() + rows > context_->options.max_rows_per_file)) {
+      ARROW_RETURN_NOT_OK(CloseFile());
+    }
+    directory_ = directory;
+    if (file_) return arrow::Status::OK();
+    ARROW_ASSIGN_OR_RAISE(auto staged, storage_->CreateFile(commit_->StagePath(), 0644));
+    staged_path_ = staged->path();
+    return NewFile::Make(style_, std::move(staged), context_).Value(&file_);
   }
 
   /// Behind the n-th wanted row from `first` on.
@@ -130,14 +226,7 @@ class Inserter {
   }
 
   arrow::Status WriteRowGroup(int64_t rows, int64_t first, int64_t last, const RowSet* loaded) {
-    if (file_ && file_->num_rows() + rows > context_->options.max_rows_per_file) {
-      ARROW_RETURN_NOT_OK(CloseFile());
-    }
-    if (!file_) {
-      ARROW_ASSIGN_OR_RAISE(auto staged, storage_->CreateFile(commit_->StagePath(), 0644));
-      staged_path_ = staged->path();
-      ARROW_ASSIGN_OR_RAISE(file_, NewFile::Make(style_, std::move(staged), context_));
-    }
+    ARROW_RETURN_NOT_OK(OpenFile(rows, ""));
     return file_->WriteRowGroup(
         rows, slice_rows_, [&](int column, const NewFile::Sink& sink) -> arrow::Status {
           if (columns_[static_cast<size_t>(column)] < 0) return FeedNulls(column, rows, sink);
@@ -149,9 +238,8 @@ class Inserter {
   arrow::Status FeedNulls(int column, int64_t rows, const NewFile::Sink& sink) {
     while (rows > 0) {
       const int64_t n = std::min(rows, kMaxSliceRows);
-      ARROW_ASSIGN_OR_RAISE(auto nulls,
-                            arrow::MakeArrayOfNull(style_.schema->field(column)->type(), n,
-                                                   context_->encode_pool));
+      ARROW_ASSIGN_OR_RAISE(auto nulls, arrow::MakeArrayOfNull(style_.schema->field(column)->type(),
+                                                               n, context_->encode_pool));
       ARROW_RETURN_NOT_OK(sink(std::move(nulls)));
       rows -= n;
     }
@@ -186,9 +274,8 @@ class Inserter {
       if (wanted.length() == 0) return arrow::Status::OK();
       ARROW_ASSIGN_OR_RAISE(auto indices, wanted.Finish());
       ARROW_ASSIGN_OR_RAISE(
-          auto taken,
-          arrow::compute::Take(*batch.column(0), *indices,
-                               arrow::compute::TakeOptions::NoBoundsCheck(), &exec));
+          auto taken, arrow::compute::Take(*batch.column(0), *indices,
+                                           arrow::compute::TakeOptions::NoBoundsCheck(), &exec));
       return sink(std::move(taken));
     };
     return source_->ReadRows({style_.schema->field(column)->name()}, first, last, visit);
@@ -196,7 +283,8 @@ class Inserter {
 
   arrow::Status CloseFile() {
     if (!file_) return arrow::Status::OK();
-    InsertedFile out{staged_path_, MakeName(salt_, static_cast<int>(files_.size())),
+    const std::string name = MakeName(salt_, static_cast<int>(files_.size()));
+    InsertedFile out{staged_path_, directory_.empty() ? name : directory_ + "/" + name,
                      file_->num_rows(), 0};
     ARROW_ASSIGN_OR_RAISE(out.size_bytes, file_->Close());
     file_.reset();
@@ -213,6 +301,7 @@ class Inserter {
 
   const Target& target_;
   RowSource* source_;
+  const SourcePartitions& partitions_;
   const RowBitmap& wanted_;
   Storage* storage_;
   Commit* commit_;
@@ -224,6 +313,7 @@ class Inserter {
   int64_t window_rows_ = 0;  ///< loaded at once, whole row groups; 0: read column by column
   const uint64_t salt_ = MakeSalt();
   std::string staged_path_;
+  std::string directory_;
   std::unique_ptr<NewFile> file_;
   std::vector<InsertedFile> files_;
 };
@@ -231,13 +321,14 @@ class Inserter {
 }  // namespace
 
 arrow::Result<std::vector<InsertedFile>> InsertRows(const Target& target, RowSource* source,
+                                                    const SourcePartitions& partitions,
                                                     const RowBitmap& wanted, int64_t count,
                                                     Storage* storage, Commit* commit,
                                                     RunContext* context) {
   if (count == 0) return std::vector<InsertedFile>{};
   context->progress.StartPhase("insert", 0, count);
   try {
-    Inserter inserter(target, source, wanted, storage, commit, context);
+    Inserter inserter(target, source, partitions, wanted, storage, commit, context);
     return inserter.Run(count);
   } catch (const parquet::ParquetStatusException& e) {
     return e.status();

@@ -7,7 +7,8 @@
 ///
 /// Threading: one thread. Errors: kSchemaMismatch for values that do not fit, kCommit from
 /// the staged files, kMemoryLimitTooSmall. Memory: an encoder and the rows of a window, or of
-/// one column what reading it takes. Lifetime: borrows everything.
+/// one column what reading it takes; with
+/// partitions 8 bytes a new row. Lifetime: borrows everything.
 
 #include <cstdint>
 #include <string>
@@ -15,6 +16,7 @@
 
 #include "dataset/commit.h"
 #include "merge/row_source.h"
+#include "merge/source_partitions.h"
 #include "merge/target.h"
 
 namespace floodwall {
@@ -26,9 +28,11 @@ struct InsertedFile {
   int64_t size_bytes = 0;
 };
 
-/// Inserts the source rows whose bit is set in `wanted` (their number in `count`), in
-/// source order, in the schema of the target's newest file or, without one, the source's.
+/// Inserts the source rows whose bit is set in `wanted` (their number in `count`), partition by
+/// partition, in source order, with the columns of the target (those of its newest file first, then
+/// new ones by policy) or, without files, the source's.
 arrow::Result<std::vector<InsertedFile>> InsertRows(const Target& target, RowSource* source,
+                                                    const SourcePartitions& partitions,
                                                     const RowBitmap& wanted, int64_t count,
                                                     Storage* storage, Commit* commit,
                                                     RunContext* context);

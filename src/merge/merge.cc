@@ -12,6 +12,7 @@
 #include "merge/rewrite.h"
 #include "merge/row_source.h"
 #include "merge/source_keys.h"
+#include "merge/source_partitions.h"
 #include "merge/strategy.h"
 #include "merge/target_duplicates.h"
 #include "merge/target_matching.h"
@@ -51,6 +52,14 @@ arrow::Status CheckOptions(const MergeOptions& options) {
   if (options.threads < 0) {
     return Refuse("threads must be 0 (automatic) or positive, got " +
                   std::to_string(options.threads));
+  }
+  if (options.partition_columns) {
+    std::set<std::string> names;
+    for (const std::string& name : *options.partition_columns) {
+      if (!names.insert(name).second) {
+        return Refuse("partition_columns names a column twice: '" + name + "'");
+      }
+    }
   }
   if (!options.order_by.empty() && options.source_duplicates == SourceDuplicates::kError) {
     return Refuse(
@@ -174,12 +183,18 @@ class MergeRun {
     result_.source_count = keys.distinct;
     result_.duplicates_dropped = keys.dropped;
     result_.target_count_before = target_.num_rows();
+    ARROW_ASSIGN_OR_RAISE(const SourcePartitions partitions,
+                          SourcePartitions::Read(source_.get(), &target_, &context_));
 
     StartPhase("match");
-    ARROW_ASSIGN_OR_RAISE(TargetMatch match, MatchTarget(keys, source_->num_rows(), result_.threads,
-                                                         &target_, &context_));
+    ARROW_ASSIGN_OR_RAISE(TargetMatch match, MatchTarget(keys, partitions, source_->num_rows(),
+                                                         result_.threads, &target_, &context_));
     keys.index.reset();
-    result_.deleted = match.removed;
+    target_.GiveNewColumns(*source_->schema(), options_);
+    // A row that moves to another partition is removed and added, and neither deleted nor inserted.
+    const int64_t moved = match.moved ? match.moved->Count() : 0;
+    result_.deleted = match.removed - moved;
+    if (moved > 0) ARROW_RETURN_NOT_OK(CheckMovedRows());
 
     StartPhase("rewrite");
     ARROW_ASSIGN_OR_RAISE(RowBitmap changed,
@@ -190,29 +205,46 @@ class MergeRun {
           rewritten, RewriteFiles(&target_, source_.get(), storage_, commit_.get(), result_.threads,
                                   &changed, &context_));
     }
+    ARROW_ASSIGN_OR_RAISE(RowBitmap wanted,
+                          RowBitmap::Make(source_->num_rows(), context_.index_pool));
+    for (int64_t i = 0; i < source_->num_rows(); ++i) {
+      if (moved > 0 && match.moved->Get(i)) {
+        wanted.Set(i);
+        changed.Set(i);
+      } else if (InsertsRows(options_.strategy) && keys.wins.Get(i) && !match.matched.Get(i)) {
+        wanted.Set(i);
+      }
+    }
+    const int64_t added = wanted.Count();
+    result_.inserted = added - moved;
     if (ReplacesRows(options_.strategy)) {
       result_.updated = match.matched.Count();
       result_.unchanged = result_.updated - changed.Count();
     }
 
     StartPhase("insert");
-    std::vector<InsertedFile> inserted;
-    if (InsertsRows(options_.strategy)) {
-      ARROW_ASSIGN_OR_RAISE(RowBitmap absent,
-                            RowBitmap::Make(source_->num_rows(), context_.index_pool));
-      for (int64_t i = 0; i < source_->num_rows(); ++i) {
-        if (keys.wins.Get(i) && !match.matched.Get(i)) absent.Set(i);
-      }
-      result_.inserted = absent.Count();
-      if (target_.listing().single_file && result_.inserted > 0) {
-        return Refuse("new rows need a dataset directory, the target is a single file: '" +
-                      target_.AbsolutePath(target_.files().front()) + "'");
-      }
-      ARROW_ASSIGN_OR_RAISE(inserted, InsertRows(target_, source_.get(), absent, result_.inserted,
-                                                 storage_, commit_.get(), &context_));
+    if (target_.listing().single_file && added > 0) {
+      return Refuse("new rows need a dataset directory, the target is a single file: '" +
+                    target_.AbsolutePath(target_.files().front()) + "'");
     }
-
+    ARROW_ASSIGN_OR_RAISE(const auto inserted,
+                          InsertRows(target_, source_.get(), partitions, wanted, added, storage_,
+                                     commit_.get(), &context_));
     return Publish(rewritten, inserted);
+  }
+
+  /// A moved row is written anew from the source alone.
+  arrow::Status CheckMovedRows() const {
+    if (options_.missing_columns == MissingColumns::kNull) return arrow::Status::OK();
+    for (const auto& field : target_.columns()) {
+      if (source_->schema()->GetFieldIndex(field->name()) >= 0) continue;
+      return MakeError(ErrorKind::kSchemaMismatch,
+                       "rows move to another partition, but the source lacks column '" +
+                           field->name() +
+                           "', whose values would be lost; add it to the source, or pass "
+                           "missing_columns='null'");
+    }
+    return arrow::Status::OK();
   }
 
   arrow::Result<MergeResult> Publish(const std::vector<RewrittenFile>& rewritten,

@@ -71,11 +71,11 @@ std::shared_ptr<const arrow::DataType> StorageOf(const std::shared_ptr<arrow::Da
 /// What Arrow's own writer notes about the schema, so that types come back as they were.
 arrow::Result<std::shared_ptr<const arrow::KeyValueMetadata>> SchemaNote(
     const arrow::Schema& schema, arrow::MemoryPool* pool) {
-  auto note = schema.metadata() ? schema.metadata()->Copy()
-                                : std::make_shared<arrow::KeyValueMetadata>();
+  auto note =
+      schema.metadata() ? schema.metadata()->Copy() : std::make_shared<arrow::KeyValueMetadata>();
   ARROW_ASSIGN_OR_RAISE(auto bytes, arrow::ipc::SerializeSchema(schema, pool));
-  ARROW_RETURN_NOT_OK(note->Set("ARROW:schema", arrow::util::base64_encode(
-                                                    std::string_view(*bytes))));
+  ARROW_RETURN_NOT_OK(
+      note->Set("ARROW:schema", arrow::util::base64_encode(std::string_view(*bytes))));
   return note;
 }
 
@@ -95,12 +95,12 @@ arrow::Result<FileStyle> FileStyle::Of(const Target& target, const arrow::Schema
   arrow_builder.store_schema();
   auto newest = target.newest_file();
   if (!newest) {
-    style.schema = arrow::schema(source_schema.fields(), source_schema.metadata());
+    style.schema = arrow::schema({}, source_schema.metadata());
   } else {
     const auto& files = target.files();
     ARROW_ASSIGN_OR_RAISE(auto file, ParquetSource::Open(target.AbsolutePath(files[*newest]),
                                                          context->encode_pool->budget()));
-    ARROW_ASSIGN_OR_RAISE(style.schema, ArrowSchemaOf(*file));
+    ARROW_ASSIGN_OR_RAISE(style.schema, StoredSchemaOf(*file));
     if (file->num_row_groups() > 0) {
       ARROW_ASSIGN_OR_RAISE(const auto metadata, file->RowGroupMetadata(0));
       const auto group = metadata->RowGroup(0);
@@ -125,6 +125,21 @@ arrow::Result<FileStyle> FileStyle::Of(const Target& target, const arrow::Schema
       }
     }
   }
+  // Columns that only other files have, or no file yet.
+  const auto add = [&](const std::shared_ptr<arrow::Field>& field) -> arrow::Status {
+    if (style.schema->GetFieldIndex(field->name()) >= 0 ||
+        target.partitions().IndexOf(field->name()) >= 0) {
+      return arrow::Status::OK();
+    }
+    return style.schema->AddField(style.schema->num_fields(), field).Value(&style.schema);
+  };
+  for (const auto& field : target.columns()) ARROW_RETURN_NOT_OK(add(field));
+  if (!newest || context->options.new_columns == NewColumns::kAdd) {
+    for (const auto& field : source_schema.fields()) {
+      ARROW_RETURN_NOT_OK(
+          add(newest ? field->WithNullable(true)->WithType(WithoutView(field->type())) : field));
+    }
+  }
   style.properties = builder.build();
   style.arrow_properties = arrow_builder.build();
   return style;
@@ -140,10 +155,9 @@ arrow::Result<std::unique_ptr<NewFile>> NewFile::Make(const FileStyle& style,
     out->nested_ |= arrow::is_nested(StorageOf(field->type())->id());
   }
   if (out->nested_) {
-    ARROW_ASSIGN_OR_RAISE(out->nested_writer_,
-                          parquet::arrow::FileWriter::Open(*style.schema, pool, out->sink_,
-                                                           style.properties,
-                                                           style.arrow_properties));
+    ARROW_ASSIGN_OR_RAISE(out->nested_writer_, parquet::arrow::FileWriter::Open(
+                                                   *style.schema, pool, out->sink_,
+                                                   style.properties, style.arrow_properties));
     return out;
   }
   std::shared_ptr<parquet::SchemaDescriptor> schema;
@@ -197,9 +211,8 @@ arrow::Status NewFile::WriteFlat(parquet::RowGroupWriter* group, int column, int
                               *values, &write_context, optional);
   };
   Slicer slicer(slice_rows, pool, write);
-  ARROW_RETURN_NOT_OK(feed(column, [&](std::shared_ptr<arrow::Array> piece) {
-    return slicer.Add(piece);
-  }));
+  ARROW_RETURN_NOT_OK(
+      feed(column, [&](std::shared_ptr<arrow::Array> piece) { return slicer.Add(piece); }));
   ARROW_RETURN_NOT_OK(slicer.Flush());
   writer->Close();
   return arrow::Status::OK();
@@ -208,12 +221,11 @@ arrow::Status NewFile::WriteFlat(parquet::RowGroupWriter* group, int column, int
 arrow::Status NewFile::WriteNested(int column, const Feed& feed) {
   const auto& field = style_.schema->field(column);
   arrow::ArrayVector pieces;
-  ARROW_RETURN_NOT_OK(
-      feed(column, [&](std::shared_ptr<arrow::Array> piece) -> arrow::Status {
-        ARROW_ASSIGN_OR_RAISE(piece, Fit(std::move(piece), *field, context_->encode_pool));
-        pieces.push_back(std::move(piece));
-        return arrow::Status::OK();
-      }));
+  ARROW_RETURN_NOT_OK(feed(column, [&](std::shared_ptr<arrow::Array> piece) -> arrow::Status {
+    ARROW_ASSIGN_OR_RAISE(piece, Fit(std::move(piece), *field, context_->encode_pool));
+    pieces.push_back(std::move(piece));
+    return arrow::Status::OK();
+  }));
   // In one piece: how the source was cut must not show in the pages.
   ARROW_ASSIGN_OR_RAISE(auto values, arrow::Concatenate(pieces, context_->encode_pool));
   pieces.clear();

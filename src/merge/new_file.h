@@ -25,8 +25,8 @@
 
 namespace floodwall {
 
-/// How new files look: in the target's newest file's schema, codecs and encodings, without one in
-/// the source's schema.
+/// How new files look: with the target's columns (those of its newest file first) and new ones by
+/// policy, in the newest file's codecs and encodings; without a file in the source's schema.
 struct FileStyle {
   static constexpr int64_t kMaxGroupRows = 1 << 20;
 

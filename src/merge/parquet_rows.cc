@@ -197,9 +197,8 @@ arrow::Result<std::unique_ptr<RowSource>> OpenParquetRows(const std::vector<std:
     ARROW_ASSIGN_OR_RAISE(auto file, ParquetSource::Open(path, context->payload_pool->budget()));
     ARROW_ASSIGN_OR_RAISE(auto file_schema, ArrowSchemaOf(*file));
     if (schema && !schema->Equals(*file_schema, /*check_metadata=*/false)) {
-      return MakeError(
-          ErrorKind::kSchemaMismatch,
-          "source files have different schemas: '" + paths.front() + "' and '" + path + "'");
+      return MakeError(ErrorKind::kSchemaMismatch, "source files have different schemas: '" +
+                                                       paths.front() + "' and '" + path + "'");
     }
     schema = file_schema;
     files.push_back(std::move(file));
@@ -267,25 +266,30 @@ arrow::Status ReadRowGroup(const std::shared_ptr<ParquetSource>& file, int row_g
   }
 }
 
-arrow::Result<std::shared_ptr<arrow::Schema>> ArrowSchemaOf(const ParquetSource& file) {
+arrow::Result<std::shared_ptr<arrow::Schema>> StoredSchemaOf(const ParquetSource& file) {
   try {
     std::shared_ptr<arrow::Schema> schema;
     const arrow::Status read = parquet::arrow::FromParquetSchema(
-        &file.schema(), parquet::default_arrow_reader_properties(),
-        file.key_value_metadata(), &schema);
+        &file.schema(), parquet::default_arrow_reader_properties(), file.key_value_metadata(),
+        &schema);
     if (!read.ok()) {
       return MakeError(ErrorKind::kUnsupportedFile,
                        "cannot read the schema of '" + file.path() + "': " + read.message());
     }
-    arrow::FieldVector fields;
-    for (const auto& field : schema->fields()) {
-      fields.push_back(field->WithType(WithoutView(field->type())));
-    }
-    return arrow::schema(std::move(fields), schema->metadata());
+    return schema;
   } catch (const std::exception& e) {
     return MakeError(ErrorKind::kUnsupportedFile,
                      "cannot read the schema of '" + file.path() + "': " + e.what());
   }
+}
+
+arrow::Result<std::shared_ptr<arrow::Schema>> ArrowSchemaOf(const ParquetSource& file) {
+  ARROW_ASSIGN_OR_RAISE(const auto schema, StoredSchemaOf(file));
+  arrow::FieldVector fields;
+  for (const auto& field : schema->fields()) {
+    fields.push_back(field->WithType(WithoutView(field->type())));
+  }
+  return arrow::schema(std::move(fields), schema->metadata());
 }
 
 }  // namespace floodwall

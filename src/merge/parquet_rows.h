@@ -30,7 +30,10 @@ arrow::Status ReadRowGroup(const std::shared_ptr<ParquetSource>& file, int row_g
                            arrow::MemoryPool* pool,
                            const std::function<arrow::Status(const arrow::RecordBatch&)>& visit);
 
-/// The Arrow schema of a Parquet file as its writer stored it, string views as strings: Arrow's
+/// The Arrow schema of a Parquet file as its writer stored it.
+arrow::Result<std::shared_ptr<arrow::Schema>> StoredSchemaOf(const ParquetSource& file);
+
+/// As StoredSchemaOf, string views as strings: Arrow's
 /// kernels (take, cast) do not take views.
 arrow::Result<std::shared_ptr<arrow::Schema>> ArrowSchemaOf(const ParquetSource& file);
 

@@ -2,70 +2,21 @@
 
 #include <algorithm>
 
+#include "arrow/io/memory.h"
+#include "arrow/ipc/api.h"
+#include "arrow/util/base64.h"
+#include "arrow/util/key_value_metadata.h"
 #include "floodwall/bytes.h"
 #include "floodwall/error.h"
+#include "merge/field_plan.h"
+#include "merge/field_recoder.h"
 #include "merge/page_patcher.h"
+#include "merge/rewrite_need.h"
 #include "merge/row_edits.h"
 #include "merge/strategy.h"
 
 namespace floodwall {
 namespace {
-
-/// Write buffer, indexes, Arrow's small change: beside the page memory of one rewrite.
-constexpr int64_t kTaskOverhead = 2 * kMiB;
-
-/// What happens to one leaf column of a file.
-struct ColumnPlan {
-  int leaf = 0;
-  int source_column = -1;  ///< -1 with `replace`: becomes null
-  bool replace = false;
-};
-
-std::vector<ColumnPlan> PlanColumns(const ParquetSource& file, const arrow::Schema& source,
-                                    const MergeOptions& options) {
-  std::vector<ColumnPlan> plans;
-  const parquet::SchemaDescriptor& schema = file.schema();
-  for (int leaf = 0; leaf < schema.num_columns(); ++leaf) {
-    const std::string& name = schema.GetColumnRoot(leaf)->name();
-    ColumnPlan plan{leaf, source.GetFieldIndex(name), false};
-    // Equal keys: nothing to replace.
-    const bool key = std::find(options.key_columns.begin(), options.key_columns.end(), name) !=
-                     options.key_columns.end();
-    plan.replace = !key && !ReadsKeysOnly(options.strategy) &&
-                   (plan.source_column >= 0 || options.missing_columns == MissingColumns::kNull);
-    plans.push_back(plan);
-  }
-  return plans;
-}
-
-/// Memory that the edits of one chunk take.
-arrow::Result<int64_t> EditNeed(const std::shared_ptr<ParquetSource>& file, int row_group, int leaf,
-                                int64_t num_edits) {
-  ARROW_ASSIGN_OR_RAISE(const BaseChunk chunk, BaseChunk::Of(file, row_group, leaf));
-  ARROW_ASSIGN_OR_RAISE(const ChunkPages pages, ListPages(chunk));
-  if (PagePatcher::CanPatch(chunk, pages)) return PagePatcher::Need(chunk, pages, num_edits);
-  ARROW_ASSIGN_OR_RAISE(const PageSummary summary, file->ScanPages(row_group, leaf));
-  return ColumnRecoder::EncodeNeed(summary, chunk.range.length, chunk.num_rows);
-}
-
-/// Memory of the dearest chunk that may be recoded in a file.
-arrow::Result<int64_t> TaskNeed(const TargetFile& target,
-                                const std::shared_ptr<ParquetSource>& file,
-                                const std::vector<ColumnPlan>& plans) {
-  int64_t need = 0;
-  for (size_t g = 0; g < target.row_groups.size(); ++g) {
-    const TargetRowGroup& rows = target.row_groups[g];
-    if (!rows.touched() || rows.rows_left() == 0) continue;
-    const int group = static_cast<int>(g);
-    for (const ColumnPlan& plan : plans) {
-      if (!plan.replace && rows.removed == 0) continue;
-      const int64_t edits = std::ssize(rows.matches) + rows.removed;
-      ARROW_ASSIGN_OR_RAISE(const int64_t chunk, EditNeed(file, group, plan.leaf, edits));
-      need = std::max(need, chunk + RowEdits::BytesOf(rows));
-    }
-  }
-  return need + file->footer_need() + ParquetAssembler::Need(*file) + kTaskOverhead;
-}
 
 /// Loads the source rows that a stretch of row groups needs.
 class RowLoader {
@@ -111,7 +62,7 @@ class FileRewriter {
     }
     ARROW_ASSIGN_OR_RAISE(
         base_, ParquetSource::Open(target_->AbsolutePath(file_), context_->encode_pool->budget()));
-    plans_ = PlanColumns(*base_, schema_, context_->options);
+    plans_ = PlanFields(*base_, schema_, *target_, context_->options);
     size_t loaded_until = 0;
     for (size_t g = 0; g < file_.row_groups.size(); ++g) {
       ARROW_RETURN_NOT_OK(context_->progress.CheckCancelled());
@@ -122,6 +73,7 @@ class FileRewriter {
       }
       ARROW_RETURN_NOT_OK(RewriteRowGroup(g, rows));
     }
+    if (file_.gains_columns) ARROW_RETURN_NOT_OK(StartFile(file_.row_groups.size()));
     out.changed = assembler_ != nullptr;
     if (assembler_) {
       ARROW_ASSIGN_OR_RAISE(out.assembled, assembler_->Finish());
@@ -156,25 +108,91 @@ class FileRewriter {
     ARROW_ASSIGN_OR_RAISE(auto staged, storage_->CreateFile(commit_->StagePath(), file_.file.mode));
     ARROW_ASSIGN_OR_RAISE(assembler_,
                           ParquetAssembler::Make(std::move(staged), base_, context_->encode_pool));
+    ARROW_RETURN_NOT_OK(NoteNewColumns());
     for (size_t g = 0; g < row_group; ++g) {
-      ARROW_RETURN_NOT_OK(assembler_->CopyRowGroup(static_cast<int>(g)));
+      ARROW_RETURN_NOT_OK(CopyRowGroup(static_cast<int>(g)));
     }
     return arrow::Status::OK();
+  }
+
+  bool adds_columns() const { return !plans_.empty() && plans_.back().added != nullptr; }
+
+  /// Arrow's own note of the schema must have every column.
+  arrow::Status NoteNewColumns() {
+    const auto& metadata = base_->key_value_metadata();
+    const int note = metadata ? metadata->FindKey("ARROW:schema") : -1;
+    if (note < 0 || !adds_columns()) return arrow::Status::OK();
+    ARROW_ASSIGN_OR_RAISE(std::string bytes, arrow::util::base64_decode(metadata->value(note)));
+    arrow::io::BufferReader reader(arrow::Buffer::FromString(std::move(bytes)));
+    arrow::ipc::DictionaryMemo memo;
+    ARROW_ASSIGN_OR_RAISE(auto schema, arrow::ipc::ReadSchema(&reader, &memo));
+    for (const FieldPlan& plan : plans_) {
+      if (!plan.added) continue;
+      ARROW_ASSIGN_OR_RAISE(schema, schema->AddField(schema->num_fields(), plan.added));
+    }
+    ARROW_ASSIGN_OR_RAISE(const auto out,
+                          arrow::ipc::SerializeSchema(*schema, context_->encode_pool));
+    return assembler_->ReplaceMetadata("ARROW:schema", arrow::util::base64_encode(out->ToString()));
+  }
+
+  /// Unchanged, with nulls in columns that are new.
+  arrow::Status CopyRowGroup(int base_group) {
+    if (!adds_columns()) return assembler_->CopyRowGroup(base_group);
+    ARROW_RETURN_NOT_OK(assembler_->BeginRowGroup(base_group));
+    std::vector<uint8_t> unchanged;
+    const std::vector<RowMatch> none;
+    for (int c = 0; c < base_->num_columns(); ++c) {
+      ARROW_RETURN_NOT_OK(assembler_->CopyChunk(c));
+    }
+    for (const FieldPlan& plan : plans_) {
+      if (plan.added) ARROW_RETURN_NOT_OK(RecodeField(base_group, plan, none, nullptr, &unchanged));
+    }
+    return EndRowGroup(base_->row_group_rows(base_group));
+  }
+
+  arrow::Status RecodeField(int base_group, const FieldPlan& plan,
+                            const std::vector<RowMatch>& edits,
+                            const std::shared_ptr<const RowSet>& rows,
+                            std::vector<uint8_t>* changed) {
+    return FieldRecoder(base_, base_group, plan, &edits, TakeOf(plan, rows), context_)
+        .Recode(assembler_.get(), storage_, commit_, !extended_, changed);
+  }
+
+  arrow::Status EndRowGroup(int64_t rows) {
+    extended_ = true;
+    return assembler_->EndRowGroup(rows);
+  }
+
+  ColumnRecoder::TakeValues TakeOf(const FieldPlan& plan,
+                                   const std::shared_ptr<const RowSet>& rows) {
+    return [this, &rows, column = plan.source_column](
+               std::span<const int64_t> ordinals) -> arrow::Result<std::shared_ptr<arrow::Array>> {
+      if (column < 0) return std::shared_ptr<arrow::Array>();
+      // One column after another asks for the same rows.
+      if (positions_of_ != rows ||
+          !std::equal(ordinals.begin(), ordinals.end(), positioned_.begin(), positioned_.end())) {
+        positions_of_.reset();
+        ARROW_ASSIGN_OR_RAISE(positions_, rows->Positions(ordinals, context_->encode_pool));
+        positioned_.assign(ordinals.begin(), ordinals.end());
+        positions_of_ = rows;
+      }
+      return rows->TakeAt(column, positions_, context_->encode_pool);
+    };
   }
 
   arrow::Status RewriteRowGroup(size_t g, const std::shared_ptr<const RowSet>& rows) {
     const TargetRowGroup& group = file_.row_groups[g];
     const int base_group = static_cast<int>(g);
     int64_t group_bytes = 0;
-    for (const ColumnPlan& plan : plans_) {
-      group_bytes += base_->chunk_range(base_group, plan.leaf).length;
+    for (int leaf = 0; leaf < base_->num_columns(); ++leaf) {
+      group_bytes += base_->chunk_range(base_group, leaf).length;
     }
     if (group.removed > 0 && group.rows_left() == 0) {
       ARROW_RETURN_NOT_OK(StartFile(g));  // and nothing of this group
     } else if (group.touched()) {
       ARROW_RETURN_NOT_OK(EditRowGroup(group, base_group, rows));
     } else if (assembler_) {
-      ARROW_RETURN_NOT_OK(assembler_->CopyRowGroup(base_group));
+      ARROW_RETURN_NOT_OK(CopyRowGroup(base_group));
     }
     context_->progress.Advance(group_bytes, group.num_rows);
     return arrow::Status::OK();
@@ -196,11 +214,16 @@ class FileRewriter {
       }
       return assembler_.get();
     };
-    for (const ColumnPlan& plan : plans_) {
-      leaf = plan.leaf;
+    for (const FieldPlan& plan : plans_) {
+      leaf = plan.added ? base_->num_columns() : plan.leaf;
       bool differs = false;
       // Where rows go away, every column changes.
       const auto& column_edits = plan.replace ? edits.all : edits.removals;
+      if (plan.nested) {
+        ARROW_RETURN_NOT_OK(
+            EditField(base_group, plan, column_edits, rows, begun, begin, &changed));
+        continue;
+      }
       if (!column_edits.empty()) {
         ARROW_ASSIGN_OR_RAISE(differs,
                               EditChunk(base_group, plan, column_edits, rows, begin, &changed));
@@ -211,28 +234,39 @@ class FileRewriter {
     for (size_t i = 0; i < changed.size(); ++i) {
       if (changed[i] != 0) changed_->Set(edits.all[i].ordinal);
     }
-    if (begun) return assembler_->EndRowGroup(group.rows_left());
-    return assembler_ ? assembler_->CopyRowGroup(base_group) : arrow::Status::OK();
+    if (begun) return EndRowGroup(group.rows_left());
+    return assembler_ ? CopyRowGroup(base_group) : arrow::Status::OK();
+  }
+
+  /// A nested or a new column: copied or recoded where the row group has begun or begins with it.
+  arrow::Status EditField(int row_group, const FieldPlan& plan, const std::vector<RowMatch>& edits,
+                          const std::shared_ptr<const RowSet>& rows, bool begun,
+                          const PagePatcher::Begin& begin, std::vector<uint8_t>* changed) {
+    bool differs = false;
+    if (!edits.empty()) {
+      ARROW_ASSIGN_OR_RAISE(
+          differs,
+          FieldRecoder(base_, row_group, plan, &edits, TakeOf(plan, rows), context_).Differs());
+      for (int i = 0; i < plan.leaf_count; ++i) {
+        context_->bytes_read += base_->chunk_range(row_group, plan.leaf + i).length;
+      }
+    }
+    if (differs || (begun && plan.added)) {
+      ARROW_RETURN_NOT_OK(begin().status());
+      return RecodeField(row_group, plan, edits, rows, changed);
+    }
+    for (int i = 0; begun && i < plan.leaf_count; ++i) {
+      ARROW_RETURN_NOT_OK(assembler_->CopyChunk(plan.leaf + i));
+    }
+    return arrow::Status::OK();
   }
 
   /// Whether the chunk changes; it is in the assembler then.
-  arrow::Result<bool> EditChunk(int row_group, const ColumnPlan& plan,
+  arrow::Result<bool> EditChunk(int row_group, const FieldPlan& plan,
                                 const std::vector<RowMatch>& edits,
                                 const std::shared_ptr<const RowSet>& rows,
                                 const PagePatcher::Begin& begin, std::vector<uint8_t>* changed) {
-    const ColumnRecoder::TakeValues take =
-        [&](std::span<const int64_t> ordinals) -> arrow::Result<std::shared_ptr<arrow::Array>> {
-      if (plan.source_column < 0) return std::shared_ptr<arrow::Array>();
-      // One column after another asks for the same rows.
-      if (positions_of_ != rows ||
-          !std::equal(ordinals.begin(), ordinals.end(), positioned_.begin(), positioned_.end())) {
-        positions_of_.reset();
-        ARROW_ASSIGN_OR_RAISE(positions_, rows->Positions(ordinals, context_->encode_pool));
-        positioned_.assign(ordinals.begin(), ordinals.end());
-        positions_of_ = rows;
-      }
-      return rows->TakeAt(plan.source_column, positions_, context_->encode_pool);
-    };
+    const ColumnRecoder::TakeValues take = TakeOf(plan, rows);
     ARROW_ASSIGN_OR_RAISE(const BaseChunk chunk, BaseChunk::Of(base_, row_group, plan.leaf));
     ARROW_ASSIGN_OR_RAISE(const ChunkPages pages, ListPages(chunk));
     if (PagePatcher::CanPatch(chunk, pages)) {
@@ -257,8 +291,9 @@ class FileRewriter {
   RowBitmap* changed_;
   RunContext* context_;
   std::shared_ptr<ParquetSource> base_;
-  std::vector<ColumnPlan> plans_;
+  std::vector<FieldPlan> plans_;
   std::unique_ptr<ParquetAssembler> assembler_;
+  bool extended_ = false;  ///< the assembler's schema has the new columns
   // Where the source rows asked for last are.
   std::vector<int64_t> positioned_;
   std::shared_ptr<arrow::Array> positions_;
@@ -279,13 +314,13 @@ arrow::Result<std::vector<RewrittenFile>> RewriteFiles(Target* target, RowSource
   int64_t total_rows = 0;
   for (size_t f = 0; f < target->files().size(); ++f) {
     const TargetFile& file = target->files()[f];
-    if (!file.touched) continue;
+    if (!file.touched && !file.gains_columns) continue;
     touched.push_back(f);
     total_bytes += file.file.version.size_bytes;
     total_rows += file.num_rows;
     ARROW_ASSIGN_OR_RAISE(
         auto opened, ParquetSource::Open(target->AbsolutePath(file), context->read_pool->budget()));
-    const auto plans = PlanColumns(*opened, *source->schema(), context->options);
+    const auto plans = PlanFields(*opened, *source->schema(), *target, context->options);
     ARROW_ASSIGN_OR_RAISE(const int64_t need, TaskNeed(file, opened, plans));
     task_need = std::max(task_need, need);
     for (const TargetRowGroup& group : file.row_groups) {

@@ -10,31 +10,22 @@
 namespace floodwall {
 namespace {
 
-/// Columns of a file that the source has must be replaceable, the source's others follow the
-/// policy; found out for every file before anything is written.
-arrow::Status CheckColumns(const arrow::Schema& source, const ParquetSource& file,
-                           const arrow::Schema& schema, const MergeOptions& options) {
+/// Each key column that is no partition column must be in the file, and each column once.
+arrow::Status CheckFile(const arrow::Schema& source, const ParquetSource& file,
+                        const arrow::Schema& schema, const Partitions& partitions,
+                        const MergeOptions& options) {
   for (const std::string& name : options.key_columns) {
-    if (schema.GetAllFieldIndices(name).size() != 1) {
+    if (partitions.IndexOf(name) < 0 && schema.GetAllFieldIndices(name).size() != 1) {
       return MakeError(
           ErrorKind::kSchemaMismatch,
           "key column '" + name + "' is missing from the target file '" + file.path() + "'");
     }
   }
-  if (ReadsKeysOnly(options.strategy)) return arrow::Status::OK();
-  for (const auto& field : source.fields()) {
-    const auto found = schema.GetAllFieldIndices(field->name());
-    if (found.empty()) {
-      if (options.new_columns == NewColumns::kIgnore) continue;
-      return MakeError(ErrorKind::kSchemaMismatch,
-                       "source column '" + field->name() + "' does not exist in the target file '" +
-                           file.path() + "' (new_columns='ignore' drops it)");
-    }
-    const auto& type = schema.field(found.front())->type();
-    if (found.size() > 1 || (ReplacesRows(options.strategy) && arrow::is_nested(type->id()))) {
-      return MakeError(ErrorKind::kUnsupportedFile,
-                       "nested columns cannot be updated yet: column '" + field->name() +
-                           "' of type " + type->ToString() + " in '" + file.path() + "'");
+  for (const auto& field : schema.fields()) {
+    if (source.GetFieldIndex(field->name()) >= 0 &&
+        schema.GetAllFieldIndices(field->name()).size() > 1) {
+      return MakeError(ErrorKind::kUnsupportedFile, "the target has column '" + field->name() +
+                                                        "' twice in '" + file.path() + "'");
     }
   }
   return arrow::Status::OK();
@@ -70,34 +61,51 @@ arrow::Result<std::shared_ptr<ParquetSource>> OpenTargetFile(const std::string& 
 
 }  // namespace
 
+arrow::Status Target::CheckColumns(const arrow::Schema& source, const MergeOptions& options) const {
+  if (files_.empty() || ReadsKeysOnly(options.strategy)) return arrow::Status::OK();
+  const arrow::Schema all(columns_);
+  for (const auto& field : source.fields()) {
+    if (source.GetAllFieldIndices(field->name()).size() > 1) {
+      return MakeError(ErrorKind::kSchemaMismatch,
+                       "the source has column '" + field->name() + "' twice");
+    }
+    if (options.new_columns == NewColumns::kError && all.GetFieldIndex(field->name()) < 0 &&
+        partitions_.IndexOf(field->name()) < 0) {
+      return MakeError(ErrorKind::kSchemaMismatch,
+                       "source column '" + field->name() + "' does not exist in the target '" +
+                           listing_.root +
+                           "' (new_columns='add' adds it, new_columns='ignore' drops it)");
+    }
+  }
+  return arrow::Status::OK();
+}
+
 arrow::Result<Target> Target::Open(DatasetListing listing, const arrow::Schema& source,
                                    RunContext* context) {
   Target target;
   const MergeOptions& options = context->options;
   target.key_types_.resize(options.key_columns.size());
   target.order_types_.resize(options.order_by.size());
+  ARROW_ASSIGN_OR_RAISE(target.partitions_, Partitions::Of(listing, source, context));
+  std::shared_ptr<arrow::Schema> newest_schema;
+  arrow::FieldVector others;
   for (const DatasetFile& entry : listing.files) {
     ARROW_RETURN_NOT_OK(context->progress.CheckCancelled());
-    // Hive directories carry columns that no file holds: not understood yet, so not guessed at.
-    if (entry.relative_path.substr(0, entry.relative_path.rfind('/') + 1).find('=') !=
-        std::string::npos) {
-      return MakeError(
-          ErrorKind::kUnsupportedFile,
-          "hive-partitioned datasets are not supported yet: '" + entry.relative_path + "'");
-    }
     ARROW_ASSIGN_OR_RAISE(auto file,
                           OpenTargetFile(listing.AbsolutePath(entry.relative_path), context));
     target.scan_need_ = std::max(target.scan_need_, file->footer_need() + kScanBytes);
     ARROW_ASSIGN_OR_RAISE(auto schema, ArrowSchemaOf(*file));
-    ARROW_RETURN_NOT_OK(CheckColumns(source, *file, *schema, options));
+    ARROW_RETURN_NOT_OK(CheckFile(source, *file, *schema, target.partitions_, options));
     const auto note_types = [&](const std::vector<std::string>& names, auto* all) {
       for (size_t i = 0; i < names.size(); ++i) {
+        const int partition = target.partitions_.IndexOf(names[i]);
         const auto field = schema->GetFieldByName(names[i]);
-        if (!field) continue;
+        if (partition < 0 && !field) continue;
+        const auto& type = partition < 0 ? field->type() : target.partitions_.type(partition);
         auto& types = (*all)[i];
         if (std::none_of(types.begin(), types.end(),
-                         [&](const auto& t) { return t->Equals(*field->type()); })) {
-          types.push_back(field->type());
+                         [&](const auto& t) { return t->Equals(*type); })) {
+          types.push_back(type);
         }
       }
     };
@@ -114,16 +122,45 @@ arrow::Result<Target> Target::Open(DatasetListing listing, const arrow::Schema& 
       next.row_groups.push_back(std::move(group));
     }
     const size_t position = target.files_.size();
+    next.partition = target.partitions_.OfFile(position);
     target.files_.push_back(std::move(next));
+    for (const auto& field : schema->fields()) {
+      if (std::none_of(others.begin(), others.end(),
+                       [&](const auto& known) { return known->name() == field->name(); })) {
+        others.push_back(field);
+      }
+    }
     if (!target.newest_ ||
         entry.version.mtime_ns >= target.files_[*target.newest_].file.version.mtime_ns) {
       target.newest_ = position;
+      newest_schema = schema;
+    }
+  }
+  if (newest_schema) target.columns_ = newest_schema->fields();
+  for (const auto& field : others) {
+    // What the newest file does not have may be null in new files.
+    if (newest_schema->GetFieldIndex(field->name()) < 0) {
+      target.columns_.push_back(field->WithNullable(true));
     }
   }
   ARROW_ASSIGN_OR_RAISE(auto charge, Reservation::Make(context->index_pool->budget(), 0));
   target.match_charge_ = std::make_shared<Reservation>(std::move(charge));
   target.listing_ = std::move(listing);
+  ARROW_RETURN_NOT_OK(target.CheckColumns(source, options));
   return target;
+}
+
+void Target::GiveNewColumns(const arrow::Schema& source, const MergeOptions& options) {
+  if (files_.empty() || options.new_columns != NewColumns::kAdd ||
+      !ReplacesRows(options.strategy)) {
+    return;
+  }
+  const arrow::Schema all(columns_);
+  for (const auto& field : source.fields()) {
+    if (all.GetFieldIndex(field->name()) < 0 && partitions_.IndexOf(field->name()) < 0) {
+      files_.front().gains_columns = true;
+    }
+  }
 }
 
 int64_t Target::size_bytes() const {

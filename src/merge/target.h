@@ -16,6 +16,7 @@
 #include "arrow/type.h"
 #include "dataset/listing.h"
 #include "merge/column_recoder.h"
+#include "merge/partitions.h"
 #include "merge/row_bitmap.h"
 #include "merge/run_context.h"
 
@@ -32,9 +33,11 @@ struct TargetRowGroup {
 
 struct TargetFile {
   DatasetFile file;
+  int32_t partition = 0;
   int64_t num_rows = 0;
   std::vector<TargetRowGroup> row_groups;
   bool touched = false;
+  bool gains_columns = false;  ///< rewritten for columns it does not have, touched or not
   int64_t rows_left() const {
     int64_t rows = num_rows;
     for (const TargetRowGroup& group : row_groups) rows -= group.removed;
@@ -55,6 +58,10 @@ class Target {
   /// The most that the footer of one of the files takes while its keys are read.
   int64_t scan_need() const { return scan_need_; }
   int64_t size_bytes() const;
+  Partitions& partitions() { return partitions_; }
+  const Partitions& partitions() const { return partitions_; }
+  /// Columns of all files: those of the newest in its order, then the others. Views as strings.
+  const arrow::FieldVector& columns() const { return columns_; }
   /// Types of each key column over all files, in the order of options.key_columns.
   const std::vector<std::vector<std::shared_ptr<arrow::DataType>>>& key_types() const {
     return key_types_;
@@ -66,6 +73,9 @@ class Target {
   /// The file written last: its schema and codec are those of new files. Empty: no files.
   std::optional<size_t> newest_file() const { return newest_; }
 
+  /// Readers take the first file's schema for the dataset's: it gains the columns that a merge
+  /// adds.
+  void GiveNewColumns(const arrow::Schema& source, const MergeOptions& options);
   /// Gives every row of the target a bit that says whether it is removed.
   arrow::Status AllowRemovals(RunContext* context);
   /// Rows to remove by position in the target; only after AllowRemovals.
@@ -80,7 +90,11 @@ class Target {
   }
 
  private:
+  arrow::Status CheckColumns(const arrow::Schema& source, const MergeOptions& options) const;
+
   DatasetListing listing_;
+  Partitions partitions_;
+  arrow::FieldVector columns_;
   std::vector<TargetFile> files_;
   int64_t num_rows_ = 0;
   int64_t scan_need_ = 0;

@@ -51,7 +51,7 @@ class Part {
       for (size_t g = 0; g < file.row_groups.size(); ++g) {
         int64_t row = file.row_groups[g].first_row;
         ARROW_RETURN_NOT_OK(ReadKeys(
-            source, static_cast<int>(g), options.order_by, context_,
+            *target_, file, source, static_cast<int>(g), options.order_by, context_,
             [&](const arrow::RecordBatch& batch) -> arrow::Status {
               const auto columns = batch.columns();
               ARROW_RETURN_NOT_OK(

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "arrow/array/util.h"
 #include "floodwall/bytes.h"
 #include "floodwall/error.h"
 #include "merge/key_encoder.h"
@@ -17,15 +18,27 @@ constexpr size_t kExamples = 10;
 
 class Matcher {
  public:
-  Matcher(const SourceKeys& keys, Target* target, RowBitmap* matched, RunContext* context)
+  Matcher(const SourceKeys& keys, const SourcePartitions& partitions, Target* target,
+          TargetMatch* out, RunContext* context)
       : keys_(keys),
+        partitions_(partitions),
         target_(target),
-        matched_(matched),
+        out_(out),
         context_(context),
         strategy_(context->options.strategy),
         duplicates_(DuplicatesPolicy(context->options)) {}
 
-  arrow::Status MatchFile(TargetFile* file) {
+  arrow::Status MatchFile(size_t index) {
+    TargetFile* file = &target_->files()[index];
+    if (!partitions_.Reaches(index)) {
+      if (strategy_ != MergeStrategy::kFullMerge) return arrow::Status::OK();
+      for (const TargetRowGroup& group : file->row_groups) {
+        for (int64_t row = 0; row < group.num_rows; ++row) {
+          target_->removed().Set(group.first_row + row);
+        }
+      }
+      return arrow::Status::OK();
+    }
     ARROW_ASSIGN_OR_RAISE(auto source, ParquetSource::Open(target_->AbsolutePath(*file),
                                                            context_->read_pool->budget()));
     KeyEncoder encoder(&keys_.schema, context_->read_pool);
@@ -33,14 +46,14 @@ class Matcher {
     for (size_t g = 0; g < file->row_groups.size(); ++g) {
       TargetRowGroup& group = file->row_groups[g];
       int64_t row = 0;
-      ARROW_RETURN_NOT_OK(ReadKeys(source, static_cast<int>(g), {}, context_,
-                                   [&](const arrow::RecordBatch& batch) -> arrow::Status {
-                                     ARROW_RETURN_NOT_OK(
-                                         encoder.Encode(batch.columns(), &batch_keys));
-                                     ARROW_RETURN_NOT_OK(Decide(batch, batch_keys, row, &group));
-                                     row += batch.num_rows();
-                                     return arrow::Status::OK();
-                                   }));
+      ARROW_RETURN_NOT_OK(
+          ReadKeys(*target_, *file, source, static_cast<int>(g), {}, context_,
+                   [&](const arrow::RecordBatch& batch) -> arrow::Status {
+                     ARROW_RETURN_NOT_OK(encoder.Encode(batch.columns(), &batch_keys));
+                     ARROW_RETURN_NOT_OK(Decide(batch, batch_keys, row, file->partition, &group));
+                     row += batch.num_rows();
+                     return arrow::Status::OK();
+                   }));
       group.matches.shrink_to_fit();
     }
     return arrow::Status::OK();
@@ -61,20 +74,35 @@ class Matcher {
     return arrow::Status::OK();
   }
 
-  arrow::Status CheckDuplicates() {
-    if (duplicate_rows_ == 0) return arrow::Status::OK();
-    auto detail = std::make_shared<ErrorDetail>(ErrorKind::kDuplicateKey);
-    std::sort(examples_.begin(), examples_.end());
-    detail->examples = examples_;
-    return MakeError(std::move(detail),
-                     "the target has duplicate keys: " + std::to_string(duplicate_rows_) +
-                         " rows share the key of a source row with another, such as " +
-                         examples_.front());
+  arrow::Status CheckPolicies() {
+    if (duplicates_seen_.rows > 0) {
+      return duplicates_seen_.Refuse(ErrorKind::kDuplicateKey, "the target has duplicate keys: ",
+                                     " rows share the key of a source row with another, such as ");
+    }
+    if (moves_seen_.rows > 0) {
+      return moves_seen_.Refuse(ErrorKind::kPartitionMove,
+                                "partition column values cannot change for existing keys: ",
+                                " rows would move to another partition, such as ");
+    }
+    return arrow::Status::OK();
   }
 
  private:
+  /// Rows that a policy forbids.
+  struct Seen {
+    int64_t rows = 0;
+    std::vector<std::string> examples;
+
+    arrow::Status Refuse(ErrorKind kind, const std::string& before, const std::string& after) {
+      auto detail = std::make_shared<ErrorDetail>(kind);
+      std::sort(examples.begin(), examples.end());
+      detail->examples = examples;
+      return MakeError(std::move(detail), before + std::to_string(rows) + after + examples.front());
+    }
+  };
+
   arrow::Status Decide(const arrow::RecordBatch& batch, const KeyBatch& batch_keys, int64_t row,
-                       TargetRowGroup* group) {
+                       int32_t partition, TargetRowGroup* group) {
     std::vector<int64_t> found(static_cast<size_t>(batch_keys.length));
     keys_.index->Find(batch_keys, found.data());
     const bool nulls_never = context_->options.null_keys == NullKeys::kNever;
@@ -90,11 +118,19 @@ class Matcher {
         }
         continue;
       }
-      const bool first = matched_->Set(ordinal);
-      if (!first && duplicates_ == TargetDuplicates::kError) NoteDuplicate(batch, i);
+      const bool first = out_->matched.Set(ordinal);
+      if (!first && duplicates_ == TargetDuplicates::kError) Note(batch, i, &duplicates_seen_);
       if (strategy_ == MergeStrategy::kDelete) {
         target_->removed().Set(group->first_row + row + i);
-      } else if (ReplacesRows(strategy_)) {
+      } else if (!ReplacesRows(strategy_)) {
+        continue;
+      } else if (partitions_.known() && partitions_.Of(ordinal) != partition) {
+        if (context_->options.partition_moves == PartitionMoves::kError) {
+          Note(batch, i, &moves_seen_);
+        }
+        out_->moved->Set(ordinal);
+        target_->removed().Set(group->first_row + row + i);
+      } else {
         group->matches.push_back({row + i, ordinal});
       }
     }
@@ -109,70 +145,113 @@ class Matcher {
     return arrow::Status::OK();
   }
 
-  void NoteDuplicate(const arrow::RecordBatch& batch, int64_t row) {
+  void Note(const arrow::RecordBatch& batch, int64_t row, Seen* seen) {
     std::lock_guard lock(mutex_);
-    ++duplicate_rows_;
-    if (examples_.size() < kExamples) {
-      examples_.push_back(PrintKey(keys_.schema, batch.columns(), row));
+    ++seen->rows;
+    if (seen->examples.size() < kExamples) {
+      seen->examples.push_back(PrintKey(keys_.schema, batch.columns(), row));
     }
   }
 
   const SourceKeys& keys_;
+  const SourcePartitions& partitions_;
   Target* target_;
-  RowBitmap* matched_;
+  TargetMatch* out_;
   RunContext* context_;
   MergeStrategy strategy_;
   TargetDuplicates duplicates_;
   std::mutex mutex_;
-  int64_t duplicate_rows_ = 0;
-  std::vector<std::string> examples_;
+  Seen duplicates_seen_;
+  Seen moves_seen_;
 };
 
 }  // namespace
 
-arrow::Result<TargetMatch> MatchTarget(const SourceKeys& keys, int64_t source_rows, int threads,
-                                       Target* target, RunContext* context) {
+arrow::Result<TargetMatch> MatchTarget(const SourceKeys& keys, const SourcePartitions& partitions,
+                                       int64_t source_rows, int threads, Target* target,
+                                       RunContext* context) {
   context->progress.StartPhase("match", 0, target->num_rows());
   TargetMatch out;
   ARROW_ASSIGN_OR_RAISE(out.matched, RowBitmap::Make(source_rows, context->index_pool));
-  if (RemovesRows(context->options)) ARROW_RETURN_NOT_OK(target->AllowRemovals(context));
-  Matcher matcher(keys, target, &out.matched, context);
-  auto& files = target->files();
+  const bool moves = partitions.known() && ReplacesRows(context->options.strategy);
+  if (moves) {
+    ARROW_ASSIGN_OR_RAISE(out.moved, RowBitmap::Make(source_rows, context->index_pool));
+  }
+  if (moves || RemovesRows(context->options)) ARROW_RETURN_NOT_OK(target->AllowRemovals(context));
+  Matcher matcher(keys, partitions, target, &out, context);
   // Threads share the budget: no more of them than footers fit.
   int workers = threads;
   while (workers > 1 && workers * target->scan_need() > context->budget->available_bytes()) {
     --workers;
   }
-  ARROW_RETURN_NOT_OK(ParallelFor(workers, static_cast<int64_t>(files.size()), [&](int64_t i) {
-    return matcher.MatchFile(&files[static_cast<size_t>(i)]);
-  }));
-  ARROW_RETURN_NOT_OK(matcher.CheckDuplicates());
+  ARROW_RETURN_NOT_OK(
+      ParallelFor(workers, static_cast<int64_t>(target->files().size()),
+                  [&](int64_t i) { return matcher.MatchFile(static_cast<size_t>(i)); }));
+  ARROW_RETURN_NOT_OK(matcher.CheckPolicies());
   if (DuplicatesPolicy(context->options) == TargetDuplicates::kCollapse) {
     ARROW_RETURN_NOT_OK(matcher.Collapse(source_rows));
+  }
+  if (moves) {
+    // A copy in the right partition takes the values: no other is needed.
+    for (const TargetFile& file : target->files()) {
+      for (const TargetRowGroup& group : file.row_groups) {
+        for (const RowMatch& match : group.matches) out.moved->Clear(match.ordinal);
+      }
+    }
   }
   ARROW_ASSIGN_OR_RAISE(out.removed, target->SumUp(context));
   return out;
 }
 
-arrow::Status ReadKeys(const std::shared_ptr<ParquetSource>& file, int row_group,
+arrow::Status ReadKeys(const Target& target, const TargetFile& file,
+                       const std::shared_ptr<ParquetSource>& opened, int row_group,
                        const std::vector<std::string>& more, RunContext* context,
                        const std::function<arrow::Status(const arrow::RecordBatch&)>& visit) {
   std::vector<std::string> names = context->options.key_columns;
   names.insert(names.end(), more.begin(), more.end());
-  ARROW_RETURN_NOT_OK(ReadRowGroup(file, row_group, names, kKeyBatchRows, context->read_pool,
-                                   [&](const arrow::RecordBatch& batch) -> arrow::Status {
-                                     ARROW_RETURN_NOT_OK(context->progress.CheckCancelled());
-                                     return visit(batch);
-                                   }));
+  std::vector<std::string> stored;
+  for (const std::string& name : names) {
+    if (target.partitions().IndexOf(name) < 0) stored.push_back(name);
+  }
+  const auto visit_whole = [&](int64_t rows, const arrow::RecordBatch* batch) -> arrow::Status {
+    ARROW_RETURN_NOT_OK(context->progress.CheckCancelled());
+    if (batch != nullptr && stored.size() == names.size()) return visit(*batch);
+    arrow::FieldVector fields;
+    arrow::ArrayVector arrays;
+    for (const std::string& name : names) {
+      const int column = target.partitions().IndexOf(name);
+      std::shared_ptr<arrow::Array> values;
+      if (column < 0) {
+        values = batch->GetColumnByName(name);
+      } else {
+        ARROW_ASSIGN_OR_RAISE(
+            values, arrow::MakeArrayFromScalar(*target.partitions().value(file.partition, column),
+                                               rows, context->read_pool));
+      }
+      fields.push_back(arrow::field(name, values->type()));
+      arrays.push_back(std::move(values));
+    }
+    return visit(*arrow::RecordBatch::Make(arrow::schema(fields), rows, std::move(arrays)));
+  };
+  const int64_t rows = opened->row_group_rows(row_group);
+  if (stored.empty()) {
+    for (int64_t row = 0; row < rows; row += kKeyBatchRows) {
+      ARROW_RETURN_NOT_OK(visit_whole(std::min(kKeyBatchRows, rows - row), nullptr));
+    }
+  } else {
+    ARROW_RETURN_NOT_OK(ReadRowGroup(
+        opened, row_group, stored, kKeyBatchRows, context->read_pool,
+        [&](const arrow::RecordBatch& batch) { return visit_whole(batch.num_rows(), &batch); }));
+  }
   int64_t bytes = 0;
-  for (int c = 0; c < file->num_columns(); ++c) {
-    const std::string& name = file->schema().GetColumnRoot(c)->name();
-    if (std::find(names.begin(), names.end(), name) != names.end()) {
-      bytes += file->chunk_range(row_group, c).length;
+  for (int c = 0; c < opened->num_columns(); ++c) {
+    const std::string& name = opened->schema().GetColumnRoot(c)->name();
+    if (std::find(stored.begin(), stored.end(), name) != stored.end()) {
+      bytes += opened->chunk_range(row_group, c).length;
     }
   }
   context->bytes_read += bytes;
-  context->progress.Advance(bytes, file->row_group_rows(row_group));
+  context->progress.Advance(bytes, rows);
   return arrow::Status::OK();
 }
 

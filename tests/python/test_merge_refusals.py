@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 import floodwall
@@ -179,19 +178,6 @@ def test_spill_files_leave_nothing(dataset: Path, tmp_path: Path) -> None:
     result = floodwall.merge(large_stream(), dataset, "update", "id", max_memory="24MiB")
     assert result.bytes_spilled > 20_000_000
     assert [path.name for path in (dataset / "_floodwall").iterdir()] == ["lock"]
-
-
-def test_nested_columns_are_refused_for_updates(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"id": [1], "l": [[1, 2]]}), tmp_path / "f.parquet")
-    with pytest.raises(floodwall.UnsupportedFileError, match="nested"):
-        floodwall.merge(pa.table({"id": [1], "l": [[3]]}), tmp_path, "update", "id")
-
-
-def test_hive_partitions_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "day=1").mkdir()
-    pq.write_table(pa.table({"id": [1]}), tmp_path / "day=1" / "f.parquet")
-    with pytest.raises(floodwall.UnsupportedFileError, match="partition"):
-        floodwall.merge(pa.table({"id": [1]}), tmp_path, "upsert", "id")
 
 
 def test_two_merges_at_once_conflict(dataset: Path) -> None:

@@ -58,8 +58,16 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="target columns absent from the source, in matched rows (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--new-columns", default="error", choices=["error", "ignore"],
+        "--new-columns", default="error", choices=["error", "ignore", "add"],
         help="source columns absent from the target (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--partition-by", metavar="COLUMN[,COLUMN]",
+        help="columns that are directories (default: as the target has them)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--partition-moves", default="move", choices=["move", "error"],
+        help="matched rows whose partition value changes (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--compression", metavar="CODEC", help="codec of new files")
     parser.add_argument(
@@ -89,6 +97,8 @@ def run(args: argparse.Namespace) -> int:
         null_keys=args.null_keys,
         missing_columns=args.missing_columns,
         new_columns=args.new_columns,
+        partition_columns=args.partition_by.split(",") if args.partition_by else None,
+        partition_moves=args.partition_moves,
         compression=args.compression,
         spill_directory=args.spill_directory,
         max_spill=args.max_spill,
