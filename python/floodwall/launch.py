@@ -17,7 +17,6 @@ import mmap
 import os
 import resource
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
@@ -78,25 +77,29 @@ class _Page:
     def __init__(self, path: str, cap: int) -> None:
         with Path(path).open("r+b") as file:
             file.truncate(_PAGE_BYTES)
-            self._memory = mmap.mmap(file.fileno(), _PAGE_BYTES)
+            self._words = memoryview(mmap.mmap(file.fileno(), _PAGE_BYTES)).cast("q")
         self.write(_CAP, cap)
         self.write(_ROOM, cap)
 
     def read(self, at: int) -> int:
-        return int(struct.unpack_from("=q", self._memory, at)[0])
+        return self._words[at // 8]
 
     def write(self, at: int, value: int) -> None:
-        struct.pack_into("=q", self._memory, at, value)
+        self._words[at // 8] = value
+
+    def _slots(self) -> list[tuple[int, int]]:
+        """Return offset and process of each slot that is taken."""
+        pids = self._words[_SLOTS_AT // 8 :: _SLOT_BYTES // 8].tolist()
+        return [(_SLOTS_AT + i * _SLOT_BYTES, pid) for i, pid in enumerate(pids) if pid]
 
     @property
     def arrow_bytes(self) -> int:
         return max(0, self.read(_USED) - self.read(_REAPED))
 
-    def reap(self, alive: set[int]) -> None:
-        """Take back what processes held that have ended; only this process writes `reaped`."""
-        for slot in range(_SLOTS_AT, _PAGE_BYTES, _SLOT_BYTES):
-            pid = self.read(slot)
-            if pid and pid not in alive and not Path(f"/proc/{pid}").exists():
+    def reap(self, pids: set[int], with_memory: dict[int, int]) -> None:
+        """Take back what ended processes held, zombies too; only we write `reaped`."""
+        for slot, pid in self._slots():
+            if pid not in with_memory and (pid in pids or not Path(f"/proc/{pid}").exists()):
                 self.write(_REAPED, self.read(_REAPED) + self.read(slot + 8))
                 self.write(slot + 8, 0)
                 self.write(slot + 16, 0)
@@ -104,16 +107,34 @@ class _Page:
 
     def tell(self, anonymous: dict[int, int], limit: int) -> None:
         """Let each process know what it had, and all what was left, at this look."""
-        for slot in range(_SLOTS_AT, _PAGE_BYTES, _SLOT_BYTES):
-            pid = self.read(slot)
-            if not pid:
-                break  # taken in order; a gap only costs those behind it the closer look
+        for slot, pid in self._slots():
             self.write(slot + 16, anonymous.get(pid, 0))
         self.write(_ROOM, limit - sum(anonymous.values()))
 
 
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    with contextlib.suppress(OSError, ValueError):
+        for task in os.scandir(f"/proc/{pid}/task"):
+            found += map(int, Path(task.path, "children").read_text().split())
+    return found
+
+
 def _tree(root: int) -> set[int]:
     """Return the processes below the launcher: orphans come to it, too."""
+    if not Path("/proc/thread-self/children").exists():
+        return _tree_by_parents(root)
+    found: set[int] = set()
+    queue = _children(root)
+    while queue:
+        pid = queue.pop()
+        found.add(pid)
+        queue += _children(pid)
+    return found
+
+
+def _tree_by_parents(root: int) -> set[int]:
+    """Do the same on kernels that list no children: look at every process for its parent."""
     children: dict[int, list[int]] = collections.defaultdict(list)
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
@@ -125,8 +146,15 @@ def _tree(root: int) -> set[int]:
     while queue:
         pid = queue.pop()
         found.add(pid)
-        queue.extend(children[pid])
+        queue += children[pid]
     return found
+
+
+def _bury(pids: set[int]) -> None:
+    """Wait for orphans that came to us and ended; those of others are not ours to wait for."""
+    for pid in pids:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
 
 
 def _memory_of(pids: set[int]) -> tuple[dict[int, int], int]:
@@ -200,6 +228,7 @@ class _Watch:
 
     def look(self, pids: set[int]) -> Figures:
         by_process, resident = _memory_of(pids)
+        self._page.reap(pids, by_process)
         self._page.tell(by_process, self._refuse_beyond)
         anonymous = sum(by_process.values())
         arrow = self._page.arrow_bytes
@@ -258,11 +287,12 @@ def launch(
         page = _Page(path, limit_bytes)
         watch = _Watch(page, limit_bytes)
         loaded = False
+        others = set(_children(os.getpid()))  # whoever else this process has started
         child = subprocess.Popen(command, env=_environment(path, inherit))
         with _forwarding(child):
             while (code := child.poll()) is None:
                 pids = _tree(os.getpid())
-                page.reap(pids)
+                _bury(pids - {child.pid} - others)
                 figures = watch.look(pids)
                 loaded = loaded or _has_arrow(child.pid)
                 if observe is not None:

@@ -138,6 +138,41 @@ def test_forked_children_free_what_they_did_not_allocate() -> None:
     assert (done.returncode, done.stdout) == (0, "served\n"), done.stderr
 
 
+def test_what_orphans_held_is_free_again() -> None:
+    done = run(
+        "512MiB",
+        """
+        import os, time, pyarrow as pa
+        for _ in range(8):  # more in all than the limit
+            child = os.fork()
+            if child == 0:
+                if os.fork() == 0:
+                    mine = pa.allocate_buffer(100 << 20)
+                    time.sleep(0.2)
+                os._exit(0)
+            os.waitpid(child, 0)
+            time.sleep(0.5)
+        print(pa.allocate_buffer(400 << 20).size >> 20)
+        """,
+    )
+    assert (done.returncode, done.stdout) == (0, "400\n"), done.stderr
+
+
+def test_finds_a_tree_either_way() -> None:
+    child = subprocess.Popen(["sh", "-c", "sleep 30 & echo; wait"], stdout=subprocess.PIPE)
+    try:
+        assert child.stdout is not None
+        child.stdout.readline()
+        tree = launch._tree(os.getpid())
+        assert child.pid in tree
+        assert len(tree) >= 2
+        assert launch._tree_by_parents(os.getpid()) == tree
+    finally:
+        for pid in launch._tree(child.pid) | {child.pid}:
+            os.kill(pid, signal.SIGKILL)
+        child.communicate()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_passes_signals_on(number: signal.Signals, tmp_path: Path) -> None:
     code = f"""
