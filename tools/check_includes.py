@@ -1,8 +1,8 @@
 """
 Fail on an include against the modules' direction, on files too long, on empty names.
 
-Order: merge -> dataset -> spill -> pool -> monitor -> probe -> base. A module includes its own headers,
-public headers, and private headers of modules to its right.
+Order: merge -> dataset -> spill -> pool -> monitor -> probe -> base. A module includes its own
+headers, public headers, and private headers of modules to its right.
 """
 
 from __future__ import annotations

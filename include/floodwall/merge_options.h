@@ -77,8 +77,8 @@ struct MergeProgress {
   int64_t done_rows = 0;
   int64_t total_rows = 0;
   int64_t spilled_bytes = 0;  ///< written to spill files so far
-  int64_t used_bytes = 0;   ///< of the budget, now
-  int64_t limit_bytes = 0;  ///< of the budget
+  int64_t used_bytes = 0;     ///< of the budget, now
+  int64_t limit_bytes = 0;    ///< of the budget
   double elapsed_s = 0;
 };
 

@@ -118,8 +118,7 @@ int64_t LogicalBytes(const arrow::Array& values) {
     case arrow::Type::FIXED_SIZE_LIST: {
       const auto& lists = checked_cast<const arrow::FixedSizeListArray&>(values);
       const int64_t width = lists.list_type()->list_size();
-      return LogicalBytes(
-          *lists.values()->Slice((lists.offset()) * width, lists.length() * width));
+      return LogicalBytes(*lists.values()->Slice((lists.offset()) * width, lists.length() * width));
     }
     case arrow::Type::STRUCT: {
       const auto& row = checked_cast<const arrow::StructArray&>(values);
@@ -131,8 +130,10 @@ int64_t LogicalBytes(const arrow::Array& values) {
       return LogicalBytes(*checked_cast<const arrow::ExtensionArray&>(values).storage());
     default:
       return arrow::is_fixed_width(values.type_id())
-                 ? (length * checked_cast<const arrow::FixedWidthType&>(*values.type()).bit_width() +
-                    7) / 8
+                 ? (length *
+                        checked_cast<const arrow::FixedWidthType&>(*values.type()).bit_width() +
+                    7) /
+                       8
                  : 16 * length;
   }
 }

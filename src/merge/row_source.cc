@@ -117,14 +117,12 @@ arrow::Result<std::vector<double>> RowSource::LogicalBytesPerValue() {
   std::vector<double> out;
   for (const auto& field : schema_->fields()) {
     int64_t bytes = 0;
-    ARROW_RETURN_NOT_OK(ReadRows({field->name()}, 0, rows,
-                                 [&](int64_t, const arrow::RecordBatch& batch) -> arrow::Status {
-                                   ARROW_ASSIGN_OR_RAISE(
-                                       auto values,
-                                       PlainValues(batch.column(0), context_->read_pool));
-                                   bytes += LogicalBytes(*values);
-                                   return arrow::Status::OK();
-                                 }));
+    ARROW_RETURN_NOT_OK(ReadRows(
+        {field->name()}, 0, rows, [&](int64_t, const arrow::RecordBatch& batch) -> arrow::Status {
+          ARROW_ASSIGN_OR_RAISE(auto values, PlainValues(batch.column(0), context_->read_pool));
+          bytes += LogicalBytes(*values);
+          return arrow::Status::OK();
+        }));
     out.push_back(rows > 0 ? static_cast<double>(bytes) / static_cast<double>(rows) : 0);
   }
   return out;

@@ -46,8 +46,8 @@ class SpilledRows {
         ARROW_ASSIGN_OR_RAISE(auto plain, PlainValues(column, context_->payload_pool));
         columns.push_back(std::move(plain));
       }
-      ARROW_RETURN_NOT_OK(Gather(arrow::RecordBatch::Make(spill_->schema(), slice->num_rows(),
-                                                          std::move(columns))));
+      ARROW_RETURN_NOT_OK(Gather(
+          arrow::RecordBatch::Make(spill_->schema(), slice->num_rows(), std::move(columns))));
     }
     return arrow::Status::OK();
   }
@@ -56,8 +56,8 @@ class SpilledRows {
     if (gathered_.empty()) return arrow::Status::OK();
     auto batch = gathered_.front();
     if (gathered_.size() > 1) {
-      ARROW_ASSIGN_OR_RAISE(
-          batch, arrow::ConcatenateRecordBatches(gathered_, context_->payload_pool));
+      ARROW_ASSIGN_OR_RAISE(batch,
+                            arrow::ConcatenateRecordBatches(gathered_, context_->payload_pool));
     }
     gathered_.clear();
     most_bytes_ = std::max(most_bytes_, gathered_bytes_);
@@ -211,9 +211,9 @@ class StreamRows final : public RowSource {
       }
       ARROW_ASSIGN_OR_RAISE(auto indices, wanted.Finish());
       for (size_t c = 0; c < chunks.size(); ++c) {
-        ARROW_ASSIGN_OR_RAISE(auto values,
-                              spilled_->spill().ReadColumn(regions[r], static_cast<int>(c),
-                                                           context_->read_pool));
+        ARROW_ASSIGN_OR_RAISE(
+            auto values,
+            spilled_->spill().ReadColumn(regions[r], static_cast<int>(c), context_->read_pool));
         ARROW_ASSIGN_OR_RAISE(
             auto taken, arrow::compute::Take(*values, *indices,
                                              arrow::compute::TakeOptions::NoBoundsCheck(), &exec));

@@ -131,8 +131,7 @@ arrow::Status RecordSorter::MergeRounds() {
     auto* gathered = reinterpret_cast<SpillRecord*>(out->mutable_data());
     std::vector<Run> runs;
     for (size_t first = 0; first < runs_.size(); first += fan_in) {
-      ARROW_ASSIGN_OR_RAISE(auto merge,
-                            StartMerge(first, std::min(first + fan_in, runs_.size())));
+      ARROW_ASSIGN_OR_RAISE(auto merge, StartMerge(first, std::min(first + fan_in, runs_.size())));
       Run run{merged->size(), 0};
       int64_t n = 0;
       while (true) {

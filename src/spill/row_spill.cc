@@ -101,9 +101,8 @@ arrow::Result<std::shared_ptr<arrow::Array>> RowSpill::ReadColumn(const RowRegio
                                                                   int column,
                                                                   arrow::MemoryPool* pool) const {
   std::vector<int64_t> lengths(static_cast<size_t>(schema_->num_fields()));
-  ARROW_RETURN_NOT_OK(file_->ReadAt(region.lengths_at,
-                                    static_cast<int64_t>(lengths.size()) * kLengthBytes,
-                                    lengths.data()));
+  ARROW_RETURN_NOT_OK(file_->ReadAt(
+      region.lengths_at, static_cast<int64_t>(lengths.size()) * kLengthBytes, lengths.data()));
   int64_t start = region.lengths_at;
   for (size_t c = static_cast<size_t>(column); c < lengths.size(); ++c) start -= lengths[c];
   const int64_t length = lengths[static_cast<size_t>(column)];

@@ -131,10 +131,10 @@ arrow::Status SpillDirectory::Charge(int64_t bytes) {
     detail->requested_bytes = bytes;
     detail->limit_bytes = limit;
     detail->used_bytes = used - bytes;
-    return MakeError(std::move(detail),
-                     "spilling would pass max_spill: " + FormatBytes(used) + " needed, limit " +
-                         FormatBytes(limit) +
-                         (own_quota_ ? "" : " (90 % of the free space)") + ": '" + path_ + "'");
+    return MakeError(std::move(detail), "spilling would pass max_spill: " + FormatBytes(used) +
+                                            " needed, limit " + FormatBytes(limit) +
+                                            (own_quota_ ? "" : " (90 % of the free space)") +
+                                            ": '" + path_ + "'");
   }
   spilled_.fetch_add(bytes, std::memory_order_relaxed);
   if (on_spilled_) on_spilled_(bytes);

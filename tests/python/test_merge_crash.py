@@ -21,6 +21,16 @@ floodwall.merge(source, sys.argv[1], "upsert", "id", max_memory="64MiB")
 """
 
 
+def start(root: Path, source: Path) -> subprocess.Popen[bytes]:
+    """Return a child that begins to merge now."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", _CHILD, str(root), str(source)], stdout=subprocess.PIPE
+    )
+    assert child.stdout is not None
+    child.stdout.readline()
+    return child
+
+
 @pytest.mark.parametrize("kills", [50, pytest.param(500, marks=pytest.mark.long)])
 def test_kill_at_random_moments(dataset: Path, tmp_path: Path, kills: int) -> None:
     import pyarrow.parquet as pq
@@ -35,9 +45,12 @@ def test_kill_at_random_moments(dataset: Path, tmp_path: Path, kills: int) -> No
     old = read(dataset)
     whole = tmp_path / "whole"
     shutil.copytree(dataset, whole)
+    # How long a child's merge takes here and now, so that kills fall all over it.
+    child = start(whole, tmp_path / "source.parquet")
     started = time.monotonic()
-    floodwall.merge(source, whole, "upsert", "id", max_memory="64MiB")
+    assert child.wait() == 0
     duration = time.monotonic() - started
+    child.stdout.close()
     new = read(whole)
     assert old != new
 
@@ -46,12 +59,7 @@ def test_kill_at_random_moments(dataset: Path, tmp_path: Path, kills: int) -> No
     for i in range(kills):
         root = tmp_path / f"run{i}"
         shutil.copytree(dataset, root)
-        child = subprocess.Popen(
-            [sys.executable, "-c", _CHILD, str(root), str(tmp_path / "source.parquet")],
-            stdout=subprocess.PIPE,
-        )
-        assert child.stdout is not None
-        child.stdout.readline()
+        child = start(root, tmp_path / "source.parquet")
         time.sleep(seed.uniform(0, 1.2 * duration))
         child.kill()
         child.wait()

@@ -158,8 +158,8 @@ def test_a_wait_ends_on_ctrl_c() -> None:
 import floodwall
 budget = floodwall.Budget(10)
 held = budget.admit(10)
-print("waiting", flush=True)
 try:
+    print("waiting", flush=True)
     budget.admit(1, timeout_s=600)
 except KeyboardInterrupt:
     print("interrupted")

@@ -89,8 +89,8 @@ TEST(HybridCodec, AgreesWithParquetsDictionaryEncoderAndDecoder) {
     ASSERT_TRUE(DecodeHybrid({theirs->data() + 1, static_cast<size_t>(theirs->size() - 1)}, width,
                              static_cast<int64_t>(read.size()), read.data())
                     .ok());
-    ASSERT_TRUE(std::equal(values.begin(), values.end(),
-                           read.begin() + static_cast<int64_t>(entries)));
+    ASSERT_TRUE(
+        std::equal(values.begin(), values.end(), read.begin() + static_cast<int64_t>(entries)));
     bytes.Clear();
     ASSERT_TRUE(bytes.AppendByte(static_cast<uint8_t>(width)).ok());
     ASSERT_TRUE(EncodeHybrid(std::span<const uint32_t>(values), width, &bytes).ok());
@@ -101,8 +101,7 @@ TEST(HybridCodec, AgreesWithParquetsDictionaryEncoderAndDecoder) {
     plain->SetData(static_cast<int>(entries), reinterpret_cast<uint8_t*>(dictionary.data()),
                    static_cast<int>(4 * entries));
     decoder->SetDict(plain.get());
-    decoder->SetData(static_cast<int>(values.size()), bytes.data(),
-                     static_cast<int>(bytes.size()));
+    decoder->SetData(static_cast<int>(values.size()), bytes.data(), static_cast<int>(bytes.size()));
     std::vector<int32_t> back(values.size());
     ASSERT_EQ(decoder->Decode(back.data(), static_cast<int>(back.size())),
               static_cast<int>(values.size()));

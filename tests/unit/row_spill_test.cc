@@ -17,16 +17,17 @@ std::shared_ptr<arrow::RecordBatch> MakeBatch(int64_t first, int64_t rows) {
     EXPECT_TRUE((i % 5 == 0 ? names.AppendNull() : names.Append("name " + std::to_string(i))).ok());
     EXPECT_TRUE(lists.Append().ok());
     for (int64_t j = 0; j < i % 3; ++j) {
-      EXPECT_TRUE(
-          static_cast<arrow::Int32Builder*>(lists.value_builder())->Append(static_cast<int>(j)).ok());
+      EXPECT_TRUE(static_cast<arrow::Int32Builder*>(lists.value_builder())
+                      ->Append(static_cast<int>(j))
+                      .ok());
     }
   }
-  const auto schema = arrow::schema({arrow::field("id", arrow::int64()),
-                                     arrow::field("name", arrow::utf8()),
-                                     arrow::field("list", arrow::list(arrow::int32()))});
-  return arrow::RecordBatch::Make(schema, rows,
-                                  {ids.Finish().ValueOrDie(), names.Finish().ValueOrDie(),
-                                   lists.Finish().ValueOrDie()});
+  const auto schema =
+      arrow::schema({arrow::field("id", arrow::int64()), arrow::field("name", arrow::utf8()),
+                     arrow::field("list", arrow::list(arrow::int32()))});
+  return arrow::RecordBatch::Make(
+      schema, rows,
+      {ids.Finish().ValueOrDie(), names.Finish().ValueOrDie(), lists.Finish().ValueOrDie()});
 }
 
 TEST(RowSpill, GivesColumnsOfEachChainBack) {

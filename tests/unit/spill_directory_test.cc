@@ -31,7 +31,9 @@ TEST(SpillDirectory, IsMadeOnFirstUseAndGoneAtTheEnd) {
 
 TEST(SpillDirectory, LeavesAParentThatWasThere) {
   testing::TemporaryDirectory root;
-  { ASSERT_TRUE(SpillDirectory(root.path(), -1).NewFile().ok()); }
+  {
+    ASSERT_TRUE(SpillDirectory(root.path(), -1).NewFile().ok());
+  }
   EXPECT_TRUE(fs::is_directory(root.path()));
   EXPECT_TRUE(fs::is_empty(root.path()));
 }

@@ -20,8 +20,7 @@ TEST(SpillStreams, GivesEachStreamBackInOrder) {
     const int stream = static_cast<int>(random() % 4);  // the last stays empty
     const std::string piece(random() % 200, static_cast<char>('a' + i % 26));
     expected[stream] += piece;
-    ASSERT_TRUE(
-        streams->Append(stream, piece.data(), static_cast<int64_t>(piece.size())).ok());
+    ASSERT_TRUE(streams->Append(stream, piece.data(), static_cast<int64_t>(piece.size())).ok());
   }
   ASSERT_TRUE(streams->Finish().ok());
   for (int s = 0; s < 5; ++s) {

@@ -151,7 +151,6 @@ def _run(
         if progress is not None and progress_now.total_rows:
             progress(progress_now.done_rows, progress_now.total_rows)
 
-    extra: dict[str, Any] = {"partition_columns": partitions} if partitions else {}
     outcome = floodwall.merge(
         table,
         path,
@@ -162,9 +161,10 @@ def _run(
         new_columns="ignore",
         compression="uncompressed" if compression is None else compression,
         max_rows_per_file=max_rows_per_file or 2**62,
+        partition_columns=partitions or None,
+        partition_moves="error",
         memory_monitor=monitor,
         progress=report,
-        **extra,
     )
     return _convert(outcome, performance)
 
@@ -329,7 +329,7 @@ class PyarrowDatasetIO:
         max_rows_per_file: int | None = 5_000_000,
         row_group_size: int | None = 500_000,
     ) -> list[str]:
-        """Write a dataset and return its new files; hive directories once ``partition_by`` is set."""
+        """Write a dataset, in hive directories if ``partition_by`` is set; return its new files."""
         _check_writing(compression, max_rows_per_file, row_group_size)
         if mode not in ("append", "overwrite"):
             raise ValueError(f"mode must be 'append' or 'overwrite'; got {mode!r}")

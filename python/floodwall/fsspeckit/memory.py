@@ -42,7 +42,7 @@ _NO_PSUTIL: Final = "psutil not available; system memory thresholds will be igno
 
 
 class _Process:
-    """This process, as far as ``psutil.Process`` is asked about memory."""
+    """``psutil.Process`` of this process, as far as it is asked about memory."""
 
     def __init__(self, pid: int | None = None) -> None:
         own = os.getpid()
@@ -112,7 +112,7 @@ class _Module(types.ModuleType):
                 if "get_memory_status" in vars(MemoryMonitor):
                     del MemoryMonitor.get_memory_status
             else:
-                MemoryMonitor.get_memory_status = _replaced_status  # type: ignore[method-assign]
+                MemoryMonitor.get_memory_status = _replaced_status  # type: ignore[method-assign, assignment]
 
 
 sys.modules[__name__].__class__ = _Module

@@ -97,8 +97,8 @@ class LinuxMemoryEvents final : public MemoryEvents {
     bool hint = false, lost = false;
     for (size_t i = 0; i < polled.size(); ++i) {
       if (polled[i].revents == 0) continue;
-      const HintSource::Found found = sources_[i]->IsOurs() ? sources_[i]->Take(polled[i].revents)
-                                                            : HintSource::Found::kLost;
+      const HintSource::Found found =
+          sources_[i]->IsOurs() ? sources_[i]->Take(polled[i].revents) : HintSource::Found::kLost;
       hint |= found != HintSource::Found::kNothing;
       if (found == HintSource::Found::kLost) {
         sources_[i].reset();
