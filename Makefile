@@ -62,7 +62,12 @@ test-long: test ## sanitizers and the long crash runs
 	$(PY) -m pytest -q -m long
 	$(MAKE) cross
 
-.PHONY: cross-tools
+# fsspeckit needs Python 3.12: FSSPECKIT_PYTHON names one where PYTHON is older.
+FSSPECKIT_PYTHON ?= $(PYTHON)
+test-fsspeckit: ## run fsspeckit's own tests with and without the drop-in
+	$(PYTHON) tools/fsspeckit_suite.py --python $(FSSPECKIT_PYTHON)
+
+.PHONY: cross-tools test-fsspeckit
 cross-tools:
 	@command -v x86_64-w64-mingw32-g++-posix wine >/dev/null || { \
 	  if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq --no-install-recommends g++-mingw-w64-x86-64-posix wine wine64; \
@@ -79,6 +84,10 @@ lint: $(VENV)/installed $(VENV)/group-test $(VENV)/group-lint ## includes, forma
 	$(PY) -m mypy
 	$(PY) -m nanobind.stubgen -q -m floodwall._core -o build/_core.pyi
 	diff -u python/floodwall/_core.pyi build/_core.pyi
+
+tidy: wheel-tests $(VENV)/group-lint ## clang-tidy over the sources
+	git ls-files 'src/*.cc' | grep -vE '/(darwin|windows)/' | \
+	  xargs -P $(JOBS) -n 4 $(VENV)/bin/clang-tidy -p $(WHEEL_BUILD) --quiet
 
 stubs: $(VENV)/installed $(VENV)/group-lint ## rewrite python/floodwall/_core.pyi
 	$(PY) -m nanobind.stubgen -q -m floodwall._core -o python/floodwall/_core.pyi

@@ -134,7 +134,7 @@ class FooterReader {
   arrow::Status RowGroups() {
     const ContainerHeader list = cursor_.List();
     if (list.count > 0 && list.element != Type::kStruct) return Refuse("row groups are no structs");
-    if (static_cast<int64_t>(list.count) > std::numeric_limits<int16_t>::max() * 64) {
+    if (static_cast<int64_t>(list.count) > int64_t{std::numeric_limits<int16_t>::max()} * 64) {
       return Refuse("too many row groups");
     }
     if (charge_ != nullptr) {

@@ -18,7 +18,7 @@ constexpr char kMagic[] = "PAR1";
 int64_t FooterRoom(const ParquetSource& base) {
   int64_t widest = 0;
   for (int g = 0; g < base.num_row_groups(); ++g) {
-    widest = std::max(widest, base.row_group_bytes(g) + 16 * base.num_columns());
+    widest = std::max(widest, base.row_group_bytes(g) + int64_t{16} * base.num_columns());
   }
   return 3 * widest + static_cast<int64_t>(base.footer_header().size());
 }

@@ -88,7 +88,7 @@ arrow::Result<std::shared_ptr<ParquetSource>> ParquetSource::OpenFile(const std:
 template <typename Work>
 arrow::Status ParquetSource::Named(const Work& work) const {
   try {
-    const arrow::Status status = work();
+    arrow::Status status = work();
     const ErrorDetail* detail = ErrorDetail::From(status);
     if (detail != nullptr && detail->kind == ErrorKind::kUnsupportedFile) {
       return Corrupt(status.message());

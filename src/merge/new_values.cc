@@ -121,7 +121,7 @@ arrow::Status NewValues::ReadPages(const std::vector<size_t>& places, Slice* sli
         body += sizeof(length);
       }
       if (length > at - body) return Short();
-      out = length == 0 ? std::string_view(kEmpty, 0) : std::string_view(body, length);
+      out = std::string_view(length == 0 ? kEmpty : body, length);
       body += length;
     }
   }

@@ -73,7 +73,7 @@ arrow::Status OneColumnFile::Append(const std::shared_ptr<arrow::Array>& values)
   if (!any_) ARROW_RETURN_NOT_OK(writer_->NewBufferedRowGroup());
   any_ = true;
   if (values->length() == 0) return arrow::Status::OK();
-  const auto status =
+  auto status =
       writer_->WriteRecordBatch(*arrow::RecordBatch::Make(schema_, values->length(), {values}));
   if (status.ok() || status.IsOutOfMemory()) return status;
   return MakeError(ErrorKind::kSchemaMismatch, "values of column '" + schema_->field(0)->name() +

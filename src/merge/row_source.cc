@@ -98,7 +98,7 @@ arrow::Result<std::shared_ptr<arrow::Array>> LoadedRows::TakeAt(
   ARROW_ASSIGN_OR_RAISE(arrow::Datum taken,
                         arrow::compute::Take(table_->column(column), indices, options, &exec));
   if (taken.is_array()) return taken.make_array();
-  const auto chunked = taken.chunked_array();
+  const auto& chunked = taken.chunked_array();
   if (chunked->num_chunks() == 1) return chunked->chunk(0);
   if (chunked->num_chunks() == 0) return arrow::MakeEmptyArray(chunked->type(), pool);
   return arrow::Concatenate(chunked->chunks(), pool);

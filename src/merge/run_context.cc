@@ -43,7 +43,7 @@ ProgressReporter::ProgressReporter(std::shared_ptr<MergeControl> control,
   std::lock_guard lock(control_->mutex_);
   control_->started_ns_ = NowNanoseconds();
   control_->progress_.limit_bytes = budget->limit_bytes();
-  control_->budget_ = std::move(budget);
+  control_->budget_ = budget;
 }
 
 ProgressReporter::~ProgressReporter() {

@@ -75,7 +75,7 @@ arrow::Result<SourceKeys> IngestKeys(RowSource* source, const Target& target, Ru
   const bool last = options.source_duplicates == SourceDuplicates::kLast;
   arrow::Status status = source->ForEachBatch(
       columns, [&](int64_t first, const arrow::RecordBatch& batch) -> arrow::Status {
-        const auto arrays = batch.columns();
+        const auto& arrays = batch.columns();
         ARROW_RETURN_NOT_OK(
             encoder.Encode({arrays.begin(), arrays.begin() + key_count}, &batch_keys));
         if (order) {

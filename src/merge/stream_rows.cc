@@ -1,6 +1,7 @@
 #include "merge/stream_rows.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "arrow/builder.h"
 #include "arrow/compute/api.h"
@@ -132,7 +133,7 @@ class StreamRows final : public RowSource {
       ARROW_RETURN_NOT_OK(context_->progress.CheckCancelled());
       bytes += arrow::util::TotalBufferSize(*batch);
       if (!spilled_ && (bytes > most || !held_.Resize(bytes).ok())) {
-        ARROW_RETURN_NOT_OK(StartSpill(std::move(batches)));
+        ARROW_RETURN_NOT_OK(StartSpill(std::exchange(batches, {})));
       }
       context_->progress.Advance(0, batch->num_rows());
       if (spilled_) {

@@ -53,7 +53,7 @@ class Part {
         ARROW_RETURN_NOT_OK(ReadKeys(
             *target_, file, source, static_cast<int>(g), options.order_by, context_,
             [&](const arrow::RecordBatch& batch) -> arrow::Status {
-              const auto columns = batch.columns();
+              const auto& columns = batch.columns();
               ARROW_RETURN_NOT_OK(
                   encoder.Encode({columns.begin(), columns.begin() + key_count}, &keys));
               if (order_) {
@@ -81,7 +81,7 @@ class Part {
       ARROW_ASSIGN_OR_RAISE(const int64_t known, index_->Insert(keys, i, next, false));
       const int64_t row = first_row + i;
       if (known == KeyIndex::kNone) {
-        ahead[next] = row;
+        ahead[next] = row;  // NOLINT(clang-analyzer-core.NullDereference): allocated above
         if (order_) ARROW_RETURN_NOT_OK(order_->Put(next, i));
         continue;
       }

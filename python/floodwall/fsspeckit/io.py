@@ -8,6 +8,7 @@ import logging
 import os
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -161,12 +162,20 @@ def _run(
         new_columns="ignore",
         compression="uncompressed" if compression is None else compression,
         max_rows_per_file=max_rows_per_file or 2**62,
-        partition_columns=partitions or None,
+        # Where the files hold the column themselves it is a column as any other.
+        partition_columns=None if not partitions or _lies_flat(path) else partitions,
         partition_moves="error",
         memory_monitor=monitor,
         progress=report,
     )
     return _convert(outcome, performance)
+
+
+def _lies_flat(path: str) -> bool:
+    """Whether the dataset has files and none lies in a ``key=value`` directory."""
+    root = Path(path)
+    files = [file.relative_to(root) for file in root.rglob("*.parquet")] if root.is_dir() else []
+    return bool(files) and not any("=" in part for file in files for part in file.parts[:-1])
 
 
 def _convert(outcome: floodwall.MergeResult, performance: floodwall.PerformanceMonitor) -> Any:
