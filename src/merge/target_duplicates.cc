@@ -81,12 +81,13 @@ class Part {
       ARROW_ASSIGN_OR_RAISE(const int64_t known, index_->Insert(keys, i, next, false));
       const int64_t row = first_row + i;
       if (known == KeyIndex::kNone) {
-        ahead[next] = row;  // NOLINT(clang-analyzer-core.NullDereference): allocated above
+        ahead[next] = row;
         if (order_) ARROW_RETURN_NOT_OK(order_->Put(next, i));
         continue;
       }
       const bool beats =
           order_ ? order_->Beats(i, known) : options.source_duplicates == SourceDuplicates::kLast;
+      // NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a known key has a place in ahead
       target_->removed().Set(beats ? ahead[known] : row);
       if (!beats) continue;
       ahead[known] = row;
