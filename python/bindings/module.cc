@@ -11,6 +11,7 @@ void BindLimits(nb::module_& m);
 void BindReclaim(nb::module_& m);
 void BindRun(nb::module_& m);
 void BindMonitor(nb::module_& m);
+void BindWatch(nb::module_& m);
 void BindMerge(nb::module_& m);
 void BindKeyMatcher(nb::module_& m);
 }  // namespace floodwall::python
@@ -26,6 +27,7 @@ NB_MODULE(_core, m) {
   floodwall::python::BindReclaim(m);
   floodwall::python::BindRun(m);
   floodwall::python::BindMonitor(m);
+  floodwall::python::BindWatch(m);
   floodwall::python::BindMerge(m);
   floodwall::python::BindKeyMatcher(m);
 }

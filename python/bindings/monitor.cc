@@ -13,6 +13,7 @@
 #include "errors.h"
 #include "floodwall/memory_monitor.h"
 #include "floodwall/performance_monitor.h"
+#include "monitor.h"
 #include "pyarrow_bridge.h"
 
 namespace nb = nanobind;
@@ -33,10 +34,6 @@ std::array<PyObject*, 4> level_members{};
 /// The function that get_memory_status is as long as nobody replaced it, and its name.
 PyObject* own_status = nullptr;
 PyObject* status_name = nullptr;
-
-nb::object LevelOf(MemoryPressureLevel level) {
-  return nb::borrow(level_members[static_cast<size_t>(level)]);
-}
 
 /// A limit in MB as Python gave it, in bytes. None is 0 where that means "not judged".
 double LimitBytes(const char* name, nb::handle value, bool optional) {
@@ -73,6 +70,7 @@ class Monitor {
   }
 
   MemoryMonitor& native() { return *monitor_; }
+  const std::shared_ptr<MemoryMonitor>& shared() const { return monitor_; }
 
   nb::object max_pyarrow() const { return max_pyarrow_; }
   nb::object max_process() const { return max_process_; }
@@ -103,7 +101,7 @@ class Monitor {
  private:
   using Clock = std::chrono::steady_clock;
 
-  std::unique_ptr<MemoryMonitor> monitor_;
+  std::shared_ptr<MemoryMonitor> monitor_;
   nb::object max_pyarrow_, max_process_, min_available_;
   std::array<Clock::time_point, 4> logged_{};  // guarded by the GIL
 };
@@ -274,6 +272,14 @@ void BindPerformance(nb::module_& m) {
 }  // namespace
 
 arrow::MemoryPool* CurrentPyarrowPool() { return current_pool(); }
+
+nb::object LevelOf(MemoryPressureLevel level) {
+  return nb::borrow(level_members[static_cast<size_t>(level)]);
+}
+
+std::shared_ptr<MemoryMonitor> NativeMonitor(nb::handle monitor) {
+  return nb::cast<Monitor&>(monitor).shared();
+}
 
 void BindMonitor(nb::module_& m) {
   nb::class_<Monitor> monitor(m, "MemoryMonitor");

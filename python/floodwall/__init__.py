@@ -50,6 +50,7 @@ from floodwall.monitor import (
 from floodwall.performance import PerformanceMonitor
 from floodwall.pool import Admission, Budget, GuardedPool
 from floodwall.reclaim import Reclaimer, TrimResult, register_reclaimer, trim
+from floodwall.watch import Watch
 
 __version__: str = _version()
 
@@ -80,6 +81,7 @@ __all__ = [
     "TrimResult",
     "UnsupportedFileError",
     "Verdict",
+    "Watch",
     "__version__",
     "bytes_to_mb",
     "deduplicate",

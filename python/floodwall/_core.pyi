@@ -204,6 +204,26 @@ class PerformanceMonitor:
 
     def metrics(self, rows_before: int, rows_after: int, total_bytes: int) -> dict[str, Any]: ...
 
+def read_recording(path: str) -> dict[str, Any]: ...
+
+class MemoryWatch:
+    def __init__(self, monitor: object, at: int, min_seconds: float, max_seconds: float) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def next(self) -> tuple[Any, str, str] | None:
+        """Wait for a verdict; None once stopped."""
+
+    def record(self, path: str) -> None: ...
+
+    @property
+    def level(self) -> Any: ...
+
+    @property
+    def running(self) -> bool: ...
+
+    def stats(self) -> dict[str, Any]: ...
+
 class MergeStrategy(enum.Enum):
     upsert = 0
 

@@ -6,12 +6,16 @@ import dataclasses
 import enum
 import functools
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 
 from floodwall import _core
+
+if TYPE_CHECKING:
+    from floodwall.watch import Watch
 
 __all__ = [
     "MemoryMonitor",
@@ -236,6 +240,31 @@ class MemoryMonitor(_core.MemoryMonitor):
     def verdict(self) -> Verdict:
         """Judge fresh figures and say which limit binds."""
         return Verdict(*_core.give_verdict(self))
+
+    def watch(
+        self,
+        callback: Callable[[Verdict], object] | None = None,
+        *,
+        at: MemoryPressureLevel = MemoryPressureLevel.WARNING,
+        interval_s: float | None = None,
+    ) -> Watch:
+        """
+        Sample on a thread and call ``callback(verdict)`` when the level changes.
+
+        Args:
+            callback: Called in a thread of its own for each change from or to a level of at least
+                ``at``: a worse one at once, a milder one when it has lasted for a second.
+            at: The mildest level of interest.
+            interval_s: Seconds between samples, at least 0.001. By default the next sample is due
+                after the headroom divided by the fastest growth seen, from 10 ms to 1 s, so that
+                no level is missed; the kernel's hints wake it earlier.
+
+        Returns a ``Watch``, a context manager that stops it. Raises ``ValueError`` for an interval
+        out of range.
+        """
+        from floodwall.watch import Watch
+
+        return Watch(self, callback, at, interval_s)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the limits: figures belong to a process."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import floodwall
 from floodwall.cli import deduplicate as deduplicate_command
+from floodwall.cli import explain as explain_command
 from floodwall.cli import merge as merge_command
 from floodwall.cli import recover as recover_command
 from floodwall.cli import run as run_command
@@ -36,6 +37,7 @@ def _make_parser() -> argparse.ArgumentParser:
     deduplicate_command.add_parser(commands)
     recover_command.add_parser(commands)
     run_command.add_parser(commands)
+    explain_command.add_parser(commands)
     status_command.add_parser(commands)
     return parser
 
