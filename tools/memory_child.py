@@ -132,6 +132,23 @@ os.read(int(sys.argv[2]), 1)
 """
 
 
+_STREAM_MERGE = """
+source, target, keys, limit = sys.argv[3:]
+stream = pa.ipc.open_stream(pa.memory_map(source))
+result = floodwall.merge(stream, target, "upsert", keys.split(","), max_memory=limit)
+print(json.dumps(result.to_dict()))
+"""
+
+
+def run_stream_merge(
+    source: Path, target: Path, keys: str, max_memory: str, limit_bytes: int
+) -> Outcome:
+    """Upsert an Arrow IPC stream that takes no anonymous memory itself."""
+    arguments = [str(source), str(target), keys, max_memory]
+    imports = "import json, floodwall, pyarrow as pa"
+    return run_code(imports, _STREAM_MERGE, arguments, limit_bytes)
+
+
 def _run(command: list[str], arguments: list[str], limit_bytes: int) -> Outcome:
     ready_read, ready_write = os.pipe()
     go_read, go_write = os.pipe()

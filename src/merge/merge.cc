@@ -8,6 +8,8 @@
 #include "dataset/commit.h"
 #include "floodwall/error.h"
 #include "merge/insert.h"
+#include "merge/key_matching.h"
+#include "merge/merge_with.h"
 #include "merge/publication.h"
 #include "merge/rewrite.h"
 #include "merge/row_source.h"
@@ -80,7 +82,8 @@ class MergeRun {
   explicit MergeRun(const MergeOptions& options)
       : options_(options), context_(options), storage_(Storage::Posix()), start_(Clock::now()) {}
 
-  arrow::Result<MergeResult> Run(const MergeSource& merge_source, const std::string& path) {
+  arrow::Result<MergeResult> Run(const MergeSource& merge_source, const std::string& path,
+                                 SpillCalls* calls) {
     result_.strategy = options_.strategy;
     result_.limit_bytes = options_.max_memory_bytes;
     result_.threads = options_.threads > 0 ? options_.threads : UsableCpus();
@@ -104,7 +107,7 @@ class MergeRun {
     }
     if (!listing.exists) ARROW_RETURN_NOT_OK(CreateRoot(listing.root));
     ARROW_RETURN_NOT_OK(OpenTarget(path));
-    context_.OpenSpill(target_.listing().root);
+    context_.OpenSpill(target_.listing().root, calls);
     ARROW_RETURN_NOT_OK(source_->Prepare());
     return MergeRows();
   }
@@ -133,7 +136,7 @@ class MergeRun {
     StartPhase("rewrite");
     ARROW_ASSIGN_OR_RAISE(RowBitmap changed, RowBitmap::Make(0, context_.index_pool));
     ARROW_ASSIGN_OR_RAISE(const auto rewritten,
-                          RewriteFiles(&target_, source_.get(), storage_, commit_.get(),
+                          RewriteFiles(&target_, source_.get(), nullptr, storage_, commit_.get(),
                                        result_.threads, &changed, &context_));
     return Publish(rewritten, {});
   }
@@ -178,18 +181,14 @@ class MergeRun {
   }
 
   arrow::Result<MergeResult> MergeRows() {
-    StartPhase("ingest");
-    ARROW_ASSIGN_OR_RAISE(SourceKeys keys, IngestKeys(source_.get(), target_, &context_));
-    result_.source_count = keys.distinct;
-    result_.duplicates_dropped = keys.dropped;
-    result_.target_count_before = target_.num_rows();
+    StartPhase("match");
     ARROW_ASSIGN_OR_RAISE(const SourcePartitions partitions,
                           SourcePartitions::Read(source_.get(), &target_, &context_));
-
-    StartPhase("match");
-    ARROW_ASSIGN_OR_RAISE(TargetMatch match, MatchTarget(keys, partitions, source_->num_rows(),
-                                                         result_.threads, &target_, &context_));
-    keys.index.reset();
+    ARROW_ASSIGN_OR_RAISE(KeyMatch match, MatchKeys(source_.get(), partitions, result_.threads,
+                                                    &target_, &context_));
+    result_.source_count = match.distinct;
+    result_.duplicates_dropped = match.dropped;
+    result_.target_count_before = target_.num_rows();
     target_.GiveNewColumns(*source_->schema(), options_);
     // A row that moves to another partition is removed and added, and neither deleted nor inserted.
     const int64_t moved = match.moved ? match.moved->Count() : 0;
@@ -201,18 +200,18 @@ class MergeRun {
                           RowBitmap::Make(source_->num_rows(), context_.index_pool));
     std::vector<RewrittenFile> rewritten;
     if (options_.strategy != MergeStrategy::kInsert) {
-      ARROW_ASSIGN_OR_RAISE(
-          rewritten, RewriteFiles(&target_, source_.get(), storage_, commit_.get(), result_.threads,
-                                  &changed, &context_));
+      ARROW_ASSIGN_OR_RAISE(rewritten,
+                            RewriteFiles(&target_, source_.get(), match.spilled.get(), storage_,
+                                         commit_.get(), result_.threads, &changed, &context_));
     }
-    ARROW_ASSIGN_OR_RAISE(RowBitmap wanted,
-                          RowBitmap::Make(source_->num_rows(), context_.index_pool));
+    match.spilled.reset();
+    RowBitmap& wanted = match.wins;
     for (int64_t i = 0; i < source_->num_rows(); ++i) {
       if (moved > 0 && match.moved->Get(i)) {
         wanted.Set(i);
         changed.Set(i);
-      } else if (InsertsRows(options_.strategy) && keys.wins.Get(i) && !match.matched.Get(i)) {
-        wanted.Set(i);
+      } else if (!InsertsRows(options_.strategy) || match.matched.Get(i)) {
+        wanted.Clear(i);
       }
     }
     const int64_t added = wanted.Count();
@@ -304,10 +303,15 @@ MergeSource MergeSource::FromParquet(std::vector<std::string> paths) {
 
 arrow::Result<MergeResult> Merge(const MergeSource& source, const std::string& path,
                                  const MergeOptions& options) {
+  return MergeWith(SpillCalls::Real(), source, path, options);
+}
+
+arrow::Result<MergeResult> MergeWith(SpillCalls* calls, const MergeSource& source,
+                                     const std::string& path, const MergeOptions& options) {
   ARROW_RETURN_NOT_OK(arrow::compute::Initialize());
   ARROW_RETURN_NOT_OK(CheckOptions(options));
   MergeRun run(options);
-  return run.Run(source, path);
+  return run.Run(source, path, calls);
 }
 
 arrow::Result<MergeResult> Deduplicate(const std::string& path, const MergeOptions& given) {

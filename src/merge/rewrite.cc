@@ -10,6 +10,7 @@
 #include "floodwall/error.h"
 #include "merge/field_plan.h"
 #include "merge/field_recoder.h"
+#include "merge/group_loader.h"
 #include "merge/page_patcher.h"
 #include "merge/rewrite_need.h"
 #include "merge/row_edits.h"
@@ -18,26 +19,8 @@
 namespace floodwall {
 namespace {
 
-/// Loads the source rows that a stretch of row groups needs.
-class RowLoader {
- public:
-  RowLoader(RowSource* source, int64_t row_bytes, int64_t share)
-      : source_(source), row_bytes_(row_bytes), share_(share) {}
-
-  bool in_memory() const { return row_bytes_ == 0; }
-  /// Distinct rows that may be loaded at once.
-  int64_t max_rows() const { return in_memory() ? INT64_MAX : share_ / row_bytes_; }
-  arrow::Result<std::shared_ptr<const RowSet>> Load(std::vector<int64_t> ordinals) {
-    std::sort(ordinals.begin(), ordinals.end());
-    ordinals.erase(std::unique(ordinals.begin(), ordinals.end()), ordinals.end());
-    return source_->Load(std::move(ordinals));
-  }
-
- private:
-  RowSource* source_;
-  int64_t row_bytes_;
-  int64_t share_;
-};
+/// Source rows of a window of the target take at least so much when they come from spill files.
+constexpr int64_t kLeastShare = 2 * kMiB;
 
 class FileRewriter {
  public:
@@ -52,8 +35,8 @@ class FileRewriter {
         changed_(changed),
         context_(context) {}
 
-  /// rows: everything this file needs; null: loaded stretch by stretch.
-  arrow::Result<RewrittenFile> Run(std::shared_ptr<const RowSet> rows, RowLoader* loader) {
+  /// rows: everything this file needs, matches in place; or a loader that gives both.
+  arrow::Result<RewrittenFile> Run(std::shared_ptr<const RowSet> rows, GroupLoader* loader) {
     RewrittenFile out;
     out.file = index_;
     if (file_.rows_left() == 0 && !target_->listing().single_file) {
@@ -63,15 +46,17 @@ class FileRewriter {
     ARROW_ASSIGN_OR_RAISE(
         base_, ParquetSource::Open(target_->AbsolutePath(file_), context_->encode_pool->budget()));
     plans_ = PlanFields(*base_, schema_, *target_, context_->options);
-    size_t loaded_until = 0;
     for (size_t g = 0; g < file_.row_groups.size(); ++g) {
       ARROW_RETURN_NOT_OK(context_->progress.CheckCancelled());
-      if (loader != nullptr && g >= loaded_until && !file_.row_groups[g].matches.empty()) {
+      TargetRowGroup& group = file_.row_groups[g];
+      const bool loads = loader != nullptr && group.replaced > 0;
+      if (loads) {
         rows.reset();
         positions_of_.reset();
-        ARROW_ASSIGN_OR_RAISE(rows, LoadFrom(g, loader, &loaded_until));
+        ARROW_ASSIGN_OR_RAISE(rows, loader->Load(&group));
       }
       ARROW_RETURN_NOT_OK(RewriteRowGroup(g, rows));
+      if (loads) std::vector<RowMatch>().swap(group.matches);
     }
     if (file_.gains_columns) ARROW_RETURN_NOT_OK(StartFile(file_.row_groups.size()));
     out.changed = assembler_ != nullptr;
@@ -85,22 +70,6 @@ class FileRewriter {
   }
 
  private:
-  arrow::Result<std::shared_ptr<const RowSet>> LoadFrom(size_t first, RowLoader* loader,
-                                                        size_t* until) {
-    std::vector<int64_t> ordinals;
-    size_t g = first;
-    for (; g < file_.row_groups.size(); ++g) {
-      const auto& matches = file_.row_groups[g].matches;
-      if (g > first &&
-          static_cast<int64_t>(ordinals.size() + matches.size()) > loader->max_rows()) {
-        break;
-      }
-      for (const RowMatch& match : matches) ordinals.push_back(match.ordinal);
-    }
-    *until = g;
-    return loader->Load(std::move(ordinals));
-  }
-
   /// The staged file begins with the first row group that really changes; those before it are
   /// copied then.
   arrow::Status StartFile(size_t row_group) {
@@ -201,7 +170,7 @@ class FileRewriter {
   arrow::Status EditRowGroup(const TargetRowGroup& group, int base_group,
                              const std::shared_ptr<const RowSet>& rows) {
     const RowEdits edits = RowEdits::Of(*target_, group);
-    std::vector<uint8_t> changed(edits.all.size(), 0);
+    std::vector<uint8_t> changed(edits.all().size(), 0);
     // The row group begins with the first column that changes; those before it are copied then.
     bool begun = false;
     int leaf = 0;
@@ -218,7 +187,7 @@ class FileRewriter {
       leaf = plan.added ? base_->num_columns() : plan.leaf;
       bool differs = false;
       // Where rows go away, every column changes.
-      const auto& column_edits = plan.replace ? edits.all : edits.removals;
+      const auto& column_edits = plan.replace ? edits.all() : edits.removals;
       if (plan.nested) {
         ARROW_RETURN_NOT_OK(
             EditField(base_group, plan, column_edits, rows, begun, begin, &changed));
@@ -232,7 +201,7 @@ class FileRewriter {
       if (!differs && begun) ARROW_RETURN_NOT_OK(assembler_->CopyChunk(leaf));
     }
     for (size_t i = 0; i < changed.size(); ++i) {
-      if (changed[i] != 0) changed_->Set(edits.all[i].ordinal);
+      if (changed[i] != 0) changed_->Set(edits.all()[i].ordinal);
     }
     if (begun) return EndRowGroup(group.rows_left());
     return assembler_ ? CopyRowGroup(base_group) : arrow::Status::OK();
@@ -300,91 +269,150 @@ class FileRewriter {
   std::shared_ptr<const RowSet> positions_of_;
 };
 
+/// What the touched files need together.
+struct RewriteNeed {
+  std::vector<size_t> touched;
+  std::vector<std::string> columns;  ///< of the source, that some file takes
+  int64_t task = 0;                  ///< memory of one thread beside source rows
+  int64_t group_rows = 0;            ///< most rows that one row group replaces
+  int64_t all_rows = 0;              ///< rows to replace
+  int64_t total_bytes = 0;
+  int64_t total_rows = 0;
+};
+
+arrow::Result<RewriteNeed> SumUpNeed(const Target& target, const arrow::Schema& source,
+                                     RunContext* context) {
+  RewriteNeed out;
+  std::vector<bool> taken(static_cast<size_t>(source.num_fields()), false);
+  for (size_t f = 0; f < target.files().size(); ++f) {
+    const TargetFile& file = target.files()[f];
+    if (!file.touched && !file.gains_columns) continue;
+    out.touched.push_back(f);
+    out.total_bytes += file.file.version.size_bytes;
+    out.total_rows += file.num_rows;
+    ARROW_ASSIGN_OR_RAISE(
+        auto opened, ParquetSource::Open(target.AbsolutePath(file), context->read_pool->budget()));
+    const auto plans = PlanFields(*opened, source, target, context->options);
+    for (const FieldPlan& plan : plans) {
+      if (plan.replace && plan.source_column >= 0) {
+        taken[static_cast<size_t>(plan.source_column)] = true;
+      }
+    }
+    ARROW_ASSIGN_OR_RAISE(const int64_t need, TaskNeed(file, opened, plans));
+    out.task = std::max(out.task, need);
+    for (const TargetRowGroup& group : file.row_groups) {
+      out.group_rows = std::max(out.group_rows, group.replaced);
+      out.all_rows += group.replaced;
+    }
+  }
+  for (int c = 0; c < source.num_fields(); ++c) {
+    if (taken[static_cast<size_t>(c)]) out.columns.push_back(source.field(c)->name());
+  }
+  return out;
+}
+
+/// Takes the matches out of the target's row groups, by ordinal.
+arrow::Result<std::unique_ptr<RecordSorter>> SpillMatches(Target* target, RunContext* context) {
+  auto sorter = std::make_unique<RecordSorter>(
+      context->spill.get(), context->budget->available_bytes() / 4, context->spill_pool);
+  for (TargetFile& file : target->files()) {
+    for (TargetRowGroup& group : file.row_groups) {
+      for (const RowMatch& match : group.matches) {
+        ARROW_RETURN_NOT_OK(sorter->Add({match.ordinal, group.first_row + match.row}));
+      }
+      std::vector<RowMatch>().swap(group.matches);
+    }
+  }
+  ARROW_RETURN_NOT_OK(target->SumUp(context).status());
+  return sorter;
+}
+
 }  // namespace
 
 arrow::Result<std::vector<RewrittenFile>> RewriteFiles(Target* target, RowSource* source,
-                                                       Storage* storage, Commit* commit,
-                                                       int threads, RowBitmap* changed,
-                                                       RunContext* context) {
-  std::vector<size_t> touched;
-  int64_t task_need = 0;
-  int64_t group_rows = 0;  // most distinct rows one row group needs
-  int64_t all_rows = 0;
-  int64_t total_bytes = 0;
-  int64_t total_rows = 0;
-  for (size_t f = 0; f < target->files().size(); ++f) {
-    const TargetFile& file = target->files()[f];
-    if (!file.touched && !file.gains_columns) continue;
-    touched.push_back(f);
-    total_bytes += file.file.version.size_bytes;
-    total_rows += file.num_rows;
-    ARROW_ASSIGN_OR_RAISE(
-        auto opened, ParquetSource::Open(target->AbsolutePath(file), context->read_pool->budget()));
-    const auto plans = PlanFields(*opened, *source->schema(), *target, context->options);
-    ARROW_ASSIGN_OR_RAISE(const int64_t need, TaskNeed(file, opened, plans));
-    task_need = std::max(task_need, need);
-    for (const TargetRowGroup& group : file.row_groups) {
-      const auto rows = static_cast<int64_t>(group.matches.size());
-      group_rows = std::max(group_rows, rows);
-      all_rows += rows;
-    }
-  }
-  if (touched.empty()) return std::vector<RewrittenFile>{};
-  context->progress.StartPhase("rewrite", total_bytes, total_rows);
+                                                       RecordSorter* spilled, Storage* storage,
+                                                       Commit* commit, int threads,
+                                                       RowBitmap* changed, RunContext* context) {
+  ARROW_ASSIGN_OR_RAISE(RewriteNeed need, SumUpNeed(*target, *source->schema(), context));
+  if (need.touched.empty()) return std::vector<RewrittenFile>{};
+  context->progress.StartPhase("rewrite", need.total_bytes, need.total_rows);
 
   // Where rows are only removed, the source's other columns are not looked at.
   int64_t row_bytes = 0;
-  if (all_rows > 0) {
+  if (need.all_rows > 0) {
     ARROW_ASSIGN_OR_RAISE(row_bytes, source->LoadedBytesPerRow());
   }
-  // New values of a slice exist as Arrow values and as Parquet pages at once.
-  const int64_t value_bytes = row_bytes > 0 ? row_bytes : 512;
-  task_need +=
-      4 * std::min(group_rows, ColumnRecoder::kSliceRows) * std::min<int64_t>(value_bytes, 512);
-  const int64_t held = context->budget->used_bytes();
-  const int64_t minimum = held + task_need + group_rows * row_bytes * 3 / 2;
-  if (minimum > context->options.max_memory_bytes) {
-    return context->TooSmall("rewriting one row group takes " + FormatBytes(minimum - held) +
-                                 " beside the " + FormatBytes(held) + " of the key index",
-                             minimum + minimum / 16);
+  // New values of a slice exist as Arrow values and as Parquet pages at once, of one column.
+  double widest = 32;
+  if (need.all_rows > 0) {
+    ARROW_ASSIGN_OR_RAISE(const auto value_bytes, source->LogicalBytesPerValue());
+    for (const double bytes : value_bytes) widest = std::max(widest, 2 * bytes);
   }
-  // As many threads as the budget carries beside all source rows; what one thread leaves is
-  // enough for the rows of one row group, as checked above.
-  int workers = threads;
-  while (workers > 1 && held + workers * task_need + all_rows * row_bytes * 3 / 2 >
-                            context->options.max_memory_bytes) {
-    --workers;
-  }
-  const int64_t share = context->options.max_memory_bytes - held - workers * task_need;
-  // Loading a row touches it twice for a moment (the batch and what is taken from it).
-  RowLoader loader(source, row_bytes * 3 / 2, share);
-
-  std::vector<RewrittenFile> out(touched.size());
+  need.task += 4 * std::min(need.group_rows, ColumnRecoder::kSliceRows) *
+               static_cast<int64_t>(std::min(widest, 2048.0));
+  const int64_t limit = context->options.max_memory_bytes;
+  std::vector<RewrittenFile> out(need.touched.size());
+  const auto count = static_cast<int64_t>(need.touched.size());
   const auto rewrite = [&](int64_t i, std::shared_ptr<const RowSet> rows,
-                           RowLoader* stretches) -> arrow::Status {
-    FileRewriter rewriter(target, touched[static_cast<size_t>(i)], source, storage, commit, changed,
-                          context);
-    ARROW_ASSIGN_OR_RAISE(out[static_cast<size_t>(i)], rewriter.Run(std::move(rows), stretches));
+                           GroupLoader* loader) -> arrow::Status {
+    FileRewriter rewriter(target, need.touched[static_cast<size_t>(i)], source, storage, commit,
+                          changed, context);
+    ARROW_ASSIGN_OR_RAISE(out[static_cast<size_t>(i)], rewriter.Run(std::move(rows), loader));
     return arrow::Status::OK();
   };
-  const auto count = static_cast<int64_t>(touched.size());
-  if (loader.in_memory() || all_rows <= loader.max_rows()) {
-    std::vector<int64_t> ordinals;
-    if (!loader.in_memory()) {
-      for (const size_t f : touched) {
-        for (const TargetRowGroup& group : target->files()[f].row_groups) {
-          for (const RowMatch& match : group.matches) ordinals.push_back(match.ordinal);
-        }
-      }
-    }
+
+  // Loading a row touches it twice for a moment (the batch and what is taken from it), beside
+  // its ordinal.
+  const int64_t loaded = row_bytes == 0 ? 0 : need.all_rows * (row_bytes * 3 / 2 + 8);
+  int64_t held = context->budget->used_bytes();
+  if (spilled == nullptr && held + need.task + loaded <= limit) {
+    // As many threads as the budget carries beside all source rows.
+    int workers = threads;
+    while (workers > 1 && held + workers * need.task + loaded > limit) --workers;
     std::shared_ptr<const RowSet> rows;
-    if (all_rows > 0) {
-      ARROW_ASSIGN_OR_RAISE(rows, loader.Load(std::move(ordinals)));
+    if (need.all_rows > 0) {
+      std::vector<int64_t> ordinals;
+      if (!source->resident()) {
+        ordinals.reserve(static_cast<size_t>(need.all_rows));
+        for (const size_t f : need.touched) {
+          for (const TargetRowGroup& group : target->files()[f].row_groups) {
+            for (const RowMatch& match : group.matches) ordinals.push_back(match.ordinal);
+          }
+        }
+        std::sort(ordinals.begin(), ordinals.end());
+        ordinals.erase(std::unique(ordinals.begin(), ordinals.end()), ordinals.end());
+      }
+      ARROW_ASSIGN_OR_RAISE(rows, source->Load(std::move(ordinals)));
     }
     ARROW_RETURN_NOT_OK(
         ParallelFor(workers, count, [&](int64_t i) { return rewrite(i, rows, nullptr); }));
-  } else {
-    for (int64_t i = 0; i < count; ++i) ARROW_RETURN_NOT_OK(rewrite(i, nullptr, &loader));
+    return out;
+  }
+
+  std::unique_ptr<RecordSorter> by_ordinal;
+  if (spilled == nullptr && !source->resident()) {
+    ARROW_ASSIGN_OR_RAISE(by_ordinal, SpillMatches(target, context));
+    spilled = by_ordinal.get();
+    held = context->budget->used_bytes();
+  }
+  // A sorter gives its memory back when it is read.
+  if (spilled != nullptr && !source->resident()) held -= spilled->memory_bytes();
+  // Of one row group the matches are in memory, and of its rows at least a window.
+  const int64_t matches = need.group_rows * static_cast<int64_t>(sizeof(RowMatch));
+  const int64_t rows_need = source->resident() ? RecordSorter::kMinimumBytes : kLeastShare;
+  const int64_t minimum = held + need.task + (spilled != nullptr ? matches + rows_need : 0);
+  if (minimum > limit) {
+    return context->TooSmall("rewriting one row group takes " + FormatBytes(minimum - held) +
+                                 " beside the " + FormatBytes(held) + " in use",
+                             minimum + minimum / 16);
+  }
+  ARROW_ASSIGN_OR_RAISE(auto loader,
+                        GroupLoader::Make(*target, source, need.columns, spilled,
+                                          limit - held - need.task - matches, context));
+  by_ordinal.reset();
+  context->progress.StartPhase("rewrite", need.total_bytes, need.total_rows);
+  for (int64_t i = 0; i < count; ++i) {
+    ARROW_RETURN_NOT_OK(rewrite(i, nullptr, loader.get()));
   }
   return out;
 }

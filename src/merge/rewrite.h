@@ -14,6 +14,7 @@
 #include "merge/row_bitmap.h"
 #include "merge/row_source.h"
 #include "merge/target.h"
+#include "spill/record_sorter.h"
 
 namespace floodwall {
 
@@ -25,10 +26,11 @@ struct RewrittenFile {
   bool removed = false;  ///< no row is left: the file goes away
 };
 
-/// `changed` gets a bit for each source row that changed some value.
+/// spilled: the rows to replace where they do not lie in the target's row groups (see
+/// KeyMatch::spilled), else null. `changed` gets a bit for each source row that changed some value.
 arrow::Result<std::vector<RewrittenFile>> RewriteFiles(Target* target, RowSource* source,
-                                                       Storage* storage, Commit* commit,
-                                                       int threads, RowBitmap* changed,
-                                                       RunContext* context);
+                                                       RecordSorter* spilled, Storage* storage,
+                                                       Commit* commit, int threads,
+                                                       RowBitmap* changed, RunContext* context);
 
 }  // namespace floodwall

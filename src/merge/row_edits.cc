@@ -4,19 +4,17 @@ namespace floodwall {
 
 RowEdits RowEdits::Of(const Target& target, const TargetRowGroup& group) {
   RowEdits edits;
-  if (group.removed == 0) {
-    edits.all = group.matches;
-    return edits;
-  }
+  edits.matches = &group.matches;
+  if (group.removed == 0) return edits;
   edits.removals.reserve(static_cast<size_t>(group.removed));
-  edits.all.reserve(group.matches.size() + static_cast<size_t>(group.removed));
+  edits.merged.reserve(group.matches.size() + static_cast<size_t>(group.removed));
   auto match = group.matches.begin();
   for (int64_t row = 0; row < group.num_rows; ++row) {
     if (target.removed().Get(group.first_row + row)) {
       edits.removals.push_back({row, RowMatch::kRemoved});
-      edits.all.push_back(edits.removals.back());
+      edits.merged.push_back(edits.removals.back());
     } else if (match != group.matches.end() && match->row == row) {
-      edits.all.push_back(*match++);
+      edits.merged.push_back(*match++);
     }
   }
   return edits;

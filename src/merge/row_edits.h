@@ -15,14 +15,18 @@ struct RowEdits {
   static constexpr int64_t kBytesPerEdit = 2 * sizeof(RowMatch);
 
   /// For columns that take the source's values: replaced and removed rows, ascending.
-  std::vector<RowMatch> all;
+  const std::vector<RowMatch>& all() const { return merged.empty() ? *matches : merged; }
   /// For the others: removed rows only.
   std::vector<RowMatch> removals;
+  /// The group's own while nothing is removed.
+  const std::vector<RowMatch>* matches = nullptr;
+  std::vector<RowMatch> merged;
 
   static RowEdits Of(const Target& target, const TargetRowGroup& group);
   static int64_t BytesOf(const TargetRowGroup& group) {
-    const auto edits = static_cast<int64_t>(group.matches.size()) + group.removed;
-    return group.rows_left() == 0 ? 0 : kBytesPerEdit * edits;
+    return group.rows_left() == 0 || group.removed == 0
+               ? 0
+               : kBytesPerEdit * (group.replaced + group.removed);
   }
 };
 

@@ -184,8 +184,6 @@ arrow::Status RowOrder::Load(const std::vector<std::shared_ptr<arrow::Array>>& c
   return arrow::Status::OK();
 }
 
-std::string_view RowOrder::Loaded(int64_t row) const { return loaded_[static_cast<size_t>(row)]; }
-
 arrow::Status RowOrder::Put(int64_t id, int64_t row) {
   const std::string_view value = Loaded(row);
   const auto length = static_cast<uint32_t>(value.size());

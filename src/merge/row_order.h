@@ -34,6 +34,10 @@ class RowOrder {
   /// Reads the order_by columns of a batch; rows are then named by their place in it.
   arrow::Status Load(const std::vector<std::shared_ptr<arrow::Array>>& columns);
 
+  /// As Load, from byte strings that Loaded() gave.
+  void LoadStored(const std::vector<std::string>& values) { loaded_ = values; }
+  std::string_view Loaded(int64_t row) const { return loaded_[static_cast<size_t>(row)]; }
+
   /// Remembers the loaded row under an id.
   arrow::Status Put(int64_t id, int64_t row);
   /// Whether the loaded row, which stands behind the one remembered, is ahead of it.
@@ -42,8 +46,6 @@ class RowOrder {
   arrow::Status Replace(int64_t old_id, int64_t id, int64_t row);
 
  private:
-  std::string_view Loaded(int64_t row) const;
-
   std::vector<std::string> names_;
   bool last_ = true;
   arrow::MemoryPool* pool_ = nullptr;

@@ -1,5 +1,6 @@
 #include "merge/source_keys.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "floodwall/bytes.h"
@@ -34,15 +35,37 @@ arrow::Status CheckKeysInSource(const arrow::Schema& schema, const MergeOptions&
   return CheckColumnsInSource(schema, "order_by", options.order_by);
 }
 
-arrow::Result<SourceKeys> IngestKeys(RowSource* source, const Target& target, RunContext* context) {
-  const MergeOptions& options = context->options;
-  SourceKeys keys;
+arrow::Result<KeySchema> ResolveKeys(const RowSource& source, const Target& target,
+                                     const MergeOptions& options) {
   auto types = target.key_types();
   types.resize(options.key_columns.size());
   for (size_t k = 0; k < types.size(); ++k) {
-    types[k].push_back(source->schema()->GetFieldByName(options.key_columns[k])->type());
+    types[k].push_back(source.schema()->GetFieldByName(options.key_columns[k])->type());
   }
-  ARROW_ASSIGN_OR_RAISE(keys.schema, KeySchema::Resolve(options.key_columns, types));
+  return KeySchema::Resolve(options.key_columns, types);
+}
+
+arrow::Result<int64_t> IndexBytesPerKey(RowSource* source, const Target& target,
+                                        RunContext* context) {
+  const MergeOptions& options = context->options;
+  ARROW_ASSIGN_OR_RAISE(const KeySchema schema, ResolveKeys(*source, target, options));
+  ARROW_ASSIGN_OR_RAISE(const auto value_bytes, source->LogicalBytesPerValue());
+  double bytes = static_cast<double>(KeyIndex::kBytesPerKey);
+  const auto add = [&](const std::string& name) {
+    bytes += value_bytes[static_cast<size_t>(source->schema()->GetFieldIndex(name))] + 8;
+  };
+  if (!schema.inlined) std::for_each(options.key_columns.begin(), options.key_columns.end(), add);
+  if (!options.order_by.empty()) {
+    bytes += 16;
+    std::for_each(options.order_by.begin(), options.order_by.end(), add);
+  }
+  return static_cast<int64_t>(bytes) + 1;
+}
+
+arrow::Result<SourceKeys> IngestKeys(RowSource* source, const Target& target, RunContext* context) {
+  const MergeOptions& options = context->options;
+  SourceKeys keys;
+  ARROW_ASSIGN_OR_RAISE(keys.schema, ResolveKeys(*source, target, options));
   context->progress.StartPhase("ingest", 0, source->num_rows());
   const int64_t rows = source->num_rows();
   const int64_t table_bytes = (rows + 2) * KeyIndex::kBytesPerKey;

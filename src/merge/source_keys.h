@@ -28,6 +28,14 @@ struct SourceKeys {
 /// Each key column and each order_by column must be in the source, once.
 arrow::Status CheckKeysInSource(const arrow::Schema& schema, const MergeOptions& options);
 
+/// The forms in which keys of the source and of every file are compared.
+arrow::Result<KeySchema> ResolveKeys(const RowSource& source, const Target& target,
+                                     const MergeOptions& options);
+
+/// Memory of an index for each key, its order_by values included; measured on the first rows.
+arrow::Result<int64_t> IndexBytesPerKey(RowSource* source, const Target& target,
+                                        RunContext* context);
+
 arrow::Result<SourceKeys> IngestKeys(RowSource* source, const Target& target, RunContext* context);
 
 }  // namespace floodwall

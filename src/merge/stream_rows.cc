@@ -1,6 +1,7 @@
 #include "merge/stream_rows.h"
 
 #include <algorithm>
+#include <unordered_set>
 #include <utility>
 
 #include "arrow/builder.h"
@@ -25,6 +26,30 @@ std::shared_ptr<arrow::Schema> PlainSchema(const arrow::Schema& schema) {
   return arrow::schema(std::move(fields));
 }
 
+/// Counts buffers that batches hold, each once: batches may be slices of one table.
+class HeldBuffers {
+ public:
+  int64_t Add(const arrow::RecordBatch& batch) {
+    int64_t bytes = 0;
+    for (const auto& column : batch.column_data()) bytes += Add(*column);
+    return bytes;
+  }
+
+ private:
+  int64_t Add(const arrow::ArrayData& data) {
+    int64_t bytes = 0;
+    for (const auto& buffer : data.buffers) {
+      const arrow::Buffer* whole = buffer.get();
+      while (whole != nullptr && whole->parent()) whole = whole->parent().get();
+      if (whole != nullptr && seen_.insert(whole->address()).second) bytes += whole->size();
+    }
+    for (const auto& child : data.child_data) bytes += Add(*child);
+    if (data.dictionary) bytes += Add(*data.dictionary);
+    return bytes;
+  }
+  std::unordered_set<uintptr_t> seen_;
+};
+
 /// A stream in one chain of a spill file.
 class SpilledRows {
  public:
@@ -37,8 +62,8 @@ class SpilledRows {
   }
 
   arrow::Status Append(const arrow::RecordBatch& batch) {
-    const int64_t row_bytes =
-        arrow::util::TotalBufferSize(batch) / std::max<int64_t>(batch.num_rows(), 1) + 1;
+    ARROW_ASSIGN_OR_RAISE(const int64_t bytes, arrow::util::ReferencedBufferSize(batch));
+    const int64_t row_bytes = bytes / std::max<int64_t>(batch.num_rows(), 1) + 1;
     const int64_t rows = std::clamp<int64_t>(kSpillBatchBytes / row_bytes, 1, most_rows_);
     for (int64_t first = 0; first < batch.num_rows(); first += rows) {
       const auto slice = batch.Slice(first, rows);
@@ -128,10 +153,11 @@ class StreamRows final : public RowSource {
     const int64_t most = context_->options.max_memory_bytes / kHeldShare;
     ARROW_ASSIGN_OR_RAISE(held_, Reservation::Make(context_->payload_pool->budget(), 0));
     arrow::RecordBatchVector batches;
+    HeldBuffers buffers;
     int64_t bytes = 0;
     for (auto batch = std::move(first_); batch != nullptr;) {
       ARROW_RETURN_NOT_OK(context_->progress.CheckCancelled());
-      bytes += arrow::util::TotalBufferSize(*batch);
+      if (!spilled_) bytes += buffers.Add(*batch);
       if (!spilled_ && (bytes > most || !held_.Resize(bytes).ok())) {
         ARROW_RETURN_NOT_OK(StartSpill(std::exchange(batches, {})));
       }

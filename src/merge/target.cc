@@ -181,6 +181,19 @@ arrow::Status Target::AllowRemovals(RunContext* context) {
   return arrow::Status::OK();
 }
 
+arrow::Status Target::Reset() {
+  for (TargetFile& file : files_) {
+    file.touched = false;
+    for (TargetRowGroup& group : file.row_groups) {
+      std::vector<RowMatch>().swap(group.matches);
+      group.replaced = group.removed = 0;
+    }
+  }
+  removed_ = RowBitmap();
+  removes_ = false;
+  return match_charge_->Resize(0);
+}
+
 arrow::Result<int64_t> Target::SumUp(RunContext* context) {
   int64_t bytes = 0;
   int64_t removed = 0;
@@ -192,6 +205,7 @@ arrow::Result<int64_t> Target::SumUp(RunContext* context) {
         group.removed = removed_.CountRange(group.first_row, group.first_row + group.num_rows);
       }
       removed += group.removed;
+      if (!group.matches.empty()) group.replaced = static_cast<int64_t>(group.matches.size());
       file.touched |= group.touched();
     }
   }

@@ -26,9 +26,10 @@ struct TargetRowGroup {
   int64_t num_rows = 0;
   int64_t first_row = 0;          ///< position in the target of its first row
   std::vector<RowMatch> matches;  ///< rows to replace, ascending
+  int64_t replaced = 0;           ///< as many as matches, which may lie in a spill file
   int64_t removed = 0;            ///< rows to remove, marked in Target::removed()
   int64_t rows_left() const { return num_rows - removed; }
-  bool touched() const { return !matches.empty() || removed > 0; }
+  bool touched() const { return replaced > 0 || removed > 0; }
 };
 
 struct TargetFile {
@@ -84,6 +85,9 @@ class Target {
   /// Counts the removed rows of each row group, marks touched files and charges the matches.
   /// Returns the rows removed.
   arrow::Result<int64_t> SumUp(RunContext* context);
+
+  /// Forgets what was found out about rows: matches, replaced and removed ones.
+  arrow::Status Reset();
 
   std::string AbsolutePath(const TargetFile& file) const {
     return listing_.AbsolutePath(file.file.relative_path);

@@ -74,6 +74,12 @@ class Matcher {
     return arrow::Status::OK();
   }
 
+  /// Positions are counted from here on, until the matcher is gone.
+  arrow::Status StartCharging() {
+    return Reservation::Make(context_->index_pool->budget(), 0).Value(&charge_);
+  }
+  void StopCharging() { charge_ = Reservation(); }
+
   arrow::Status CheckPolicies() {
     if (duplicates_seen_.rows > 0) {
       return duplicates_seen_.Refuse(ErrorKind::kDuplicateKey, "the target has duplicate keys: ",
@@ -134,10 +140,11 @@ class Matcher {
         group->matches.push_back({row + i, ordinal});
       }
     }
-    // The vectors are outside the pools: seen against the budget batch by batch, charged
+    // The vectors are outside the pools, and grow by doubling: charged so batch by batch, and
     // exactly when matching is done.
-    const auto unflushed = static_cast<int64_t>((group->matches.size() - known) * sizeof(RowMatch));
-    if (2 * unflushed > context_->budget->available_bytes()) {
+    const auto grown = static_cast<int64_t>((group->matches.size() - known) * sizeof(RowMatch));
+    std::lock_guard lock(mutex_);
+    if (!charge_.Resize(charge_.bytes() + 2 * grown).ok()) {
       return context_->TooSmall("the positions of the matched rows do not fit",
                                 context_->options.max_memory_bytes +
                                     target_->num_rows() * static_cast<int64_t>(sizeof(RowMatch)));
@@ -163,6 +170,7 @@ class Matcher {
   std::mutex mutex_;
   Seen duplicates_seen_;
   Seen moves_seen_;
+  Reservation charge_;
 };
 
 }  // namespace
@@ -179,6 +187,8 @@ arrow::Result<TargetMatch> MatchTarget(const SourceKeys& keys, const SourceParti
   }
   if (moves || RemovesRows(context->options)) ARROW_RETURN_NOT_OK(target->AllowRemovals(context));
   Matcher matcher(keys, partitions, target, &out, context);
+  ARROW_RETURN_NOT_OK(matcher.StartCharging());
+  auto& files = target->files();
   // Threads share the budget: no more of them than footers fit.
   int workers = threads;
   while (workers > 1 && workers * target->scan_need() > context->budget->available_bytes()) {
@@ -199,6 +209,7 @@ arrow::Result<TargetMatch> MatchTarget(const SourceKeys& keys, const SourceParti
       }
     }
   }
+  matcher.StopCharging();
   ARROW_ASSIGN_OR_RAISE(out.removed, target->SumUp(context));
   return out;
 }

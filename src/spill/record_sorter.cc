@@ -171,6 +171,14 @@ arrow::Status RecordSorter::Rewind() {
   return arrow::Status::OK();
 }
 
+void RecordSorter::Release() {
+  buffer_.reset();
+  merge_.reset();
+  file_.reset();
+  runs_.clear();
+  held_ = 0;
+}
+
 arrow::Result<bool> RecordSorter::Next(SpillRecord* out) {
   if (merge_) return merge_->Next(out);
   if (next_ >= held_) return false;

@@ -36,6 +36,10 @@ class RecordSorter {
 
   arrow::Status Add(SpillRecord record);
   int64_t size() const { return size_; }
+  /// Gives memory and disk back; nothing is read any more.
+  void Release();
+  /// Held while records are added; given back by the first Rewind unless all fit.
+  int64_t memory_bytes() const { return buffer_ ? buffer_->size() : 0; }
 
   /// Ends the input and starts reading; again, to read once more from the start.
   arrow::Status Rewind();
