@@ -19,27 +19,30 @@ OVERHEAD = 16 * MIB
 def generate(path: Path, rows: int, key: str, tag: int) -> None:
     """Write ``rows`` rows whose key is an expression of the row number ``i``."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    duckdb.execute(
-        f"copy (select ({key})::bigint as id, ((i * 2654435761 + {tag}) % 1000003)::int as a, "
-        f"'text ' || ((i * 40503 + {tag}) % 65537) as b from range({rows}) t(i)) "
-        f"to '{path}' (format parquet, row_group_size 250000)"
-    )
+    # Connections of their own: the default one is every test's.
+    with duckdb.connect() as db:
+        db.execute(
+            f"copy (select ({key})::bigint as id, ((i * 2654435761 + {tag}) % 1000003)::int as a, "
+            f"'text ' || ((i * 40503 + {tag}) % 65537) as b from range({rows}) t(i)) "
+            f"to '{path}' (format parquet, row_group_size 250000)"
+        )
 
 
 def differences(before: Path, source: Path, after: Path) -> int:
     """Rows in which the merged dataset differs from DuckDB's upsert of unique keys."""
-    counted = duckdb.execute(
-        f"""
-        with expected as (
-          select * from read_parquet('{source}')
-          union all
-          select * from read_parquet('{before}/*.parquet')
-          where id not in (select id from read_parquet('{source}'))
-        ), found as (select * from read_parquet('{after}/*.parquet'))
-        select (select count(*) from (from expected except all from found))
-             + (select count(*) from (from found except all from expected))
-        """
-    ).fetchone()
+    with duckdb.connect() as db:
+        counted = db.execute(
+            f"""
+            with expected as (
+              select * from read_parquet('{source}')
+              union all
+              select * from read_parquet('{before}/*.parquet')
+              where id not in (select id from read_parquet('{source}'))
+            ), found as (select * from read_parquet('{after}/*.parquet'))
+            select (select count(*) from (from expected except all from found))
+                 + (select count(*) from (from found except all from expected))
+            """
+        ).fetchone()
     assert counted is not None
     return int(counted[0])
 
