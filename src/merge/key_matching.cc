@@ -13,9 +13,8 @@ namespace {
 arrow::Result<KeyMatch> MatchInMemory(RowSource* source, const SourcePartitions& partitions,
                                       int threads, Target* target, RunContext* context) {
   ARROW_ASSIGN_OR_RAISE(SourceKeys keys, IngestKeys(source, *target, context));
-  ARROW_ASSIGN_OR_RAISE(
-      TargetMatch match,
-      MatchTarget(keys, partitions, source->num_rows(), threads, target, context));
+  ARROW_ASSIGN_OR_RAISE(TargetMatch match, MatchTarget(keys, partitions, source->num_rows(),
+                                                       threads, target, context));
   KeyMatch out;
   out.wins = std::move(keys.wins);
   out.matched = std::move(match.matched);

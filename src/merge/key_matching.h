@@ -19,8 +19,8 @@
 namespace floodwall {
 
 struct KeyMatch {
-  RowBitmap wins;        ///< source rows that count
-  RowBitmap matched;     ///< those whose key is in the target
+  RowBitmap wins;     ///< source rows that count
+  RowBitmap matched;  ///< those whose key is in the target
   /// Those whose target rows all lie in other partitions: removed there, to be added.
   std::optional<RowBitmap> moved;
   int64_t distinct = 0;  ///< source rows that count
@@ -31,8 +31,8 @@ struct KeyMatch {
   std::unique_ptr<RecordSorter> spilled;
 };
 
-/// Also marks what becomes of each row of the target. The keys of a partitioned target are matched in
-/// memory or not at all: their rows may move between directories.
+/// Also marks what becomes of each row of the target. The keys of a partitioned target are matched
+/// in memory or not at all: their rows may move between directories.
 arrow::Result<KeyMatch> MatchKeys(RowSource* source, const SourcePartitions& partitions,
                                   int threads, Target* target, RunContext* context);
 

@@ -184,8 +184,8 @@ class MergeRun {
     StartPhase("match");
     ARROW_ASSIGN_OR_RAISE(const SourcePartitions partitions,
                           SourcePartitions::Read(source_.get(), &target_, &context_));
-    ARROW_ASSIGN_OR_RAISE(KeyMatch match, MatchKeys(source_.get(), partitions, result_.threads,
-                                                    &target_, &context_));
+    ARROW_ASSIGN_OR_RAISE(
+        KeyMatch match, MatchKeys(source_.get(), partitions, result_.threads, &target_, &context_));
     result_.source_count = match.distinct;
     result_.duplicates_dropped = match.dropped;
     result_.target_count_before = target_.num_rows();

@@ -269,48 +269,6 @@ class FileRewriter {
   std::shared_ptr<const RowSet> positions_of_;
 };
 
-/// What the touched files need together.
-struct RewriteNeed {
-  std::vector<size_t> touched;
-  std::vector<std::string> columns;  ///< of the source, that some file takes
-  int64_t task = 0;                  ///< memory of one thread beside source rows
-  int64_t group_rows = 0;            ///< most rows that one row group replaces
-  int64_t all_rows = 0;              ///< rows to replace
-  int64_t total_bytes = 0;
-  int64_t total_rows = 0;
-};
-
-arrow::Result<RewriteNeed> SumUpNeed(const Target& target, const arrow::Schema& source,
-                                     RunContext* context) {
-  RewriteNeed out;
-  std::vector<bool> taken(static_cast<size_t>(source.num_fields()), false);
-  for (size_t f = 0; f < target.files().size(); ++f) {
-    const TargetFile& file = target.files()[f];
-    if (!file.touched && !file.gains_columns) continue;
-    out.touched.push_back(f);
-    out.total_bytes += file.file.version.size_bytes;
-    out.total_rows += file.num_rows;
-    ARROW_ASSIGN_OR_RAISE(
-        auto opened, ParquetSource::Open(target.AbsolutePath(file), context->read_pool->budget()));
-    const auto plans = PlanFields(*opened, source, target, context->options);
-    for (const FieldPlan& plan : plans) {
-      if (plan.replace && plan.source_column >= 0) {
-        taken[static_cast<size_t>(plan.source_column)] = true;
-      }
-    }
-    ARROW_ASSIGN_OR_RAISE(const int64_t need, TaskNeed(file, opened, plans));
-    out.task = std::max(out.task, need);
-    for (const TargetRowGroup& group : file.row_groups) {
-      out.group_rows = std::max(out.group_rows, group.replaced);
-      out.all_rows += group.replaced;
-    }
-  }
-  for (int c = 0; c < source.num_fields(); ++c) {
-    if (taken[static_cast<size_t>(c)]) out.columns.push_back(source.field(c)->name());
-  }
-  return out;
-}
-
 /// Takes the matches out of the target's row groups, by ordinal.
 arrow::Result<std::unique_ptr<RecordSorter>> SpillMatches(Target* target, RunContext* context) {
   auto sorter = std::make_unique<RecordSorter>(

@@ -24,8 +24,7 @@ arrow::Result<int64_t> EditNeed(const std::shared_ptr<ParquetSource>& file, int 
   return ColumnRecoder::EncodeNeed(summary, chunk.range.length, chunk.num_rows);
 }
 
-}  // namespace
-
+/// Memory of the dearest column of a row group that may be edited in a file.
 arrow::Result<int64_t> TaskNeed(const TargetFile& target,
                                 const std::shared_ptr<ParquetSource>& file,
                                 const std::vector<FieldPlan>& plans) {
@@ -54,6 +53,39 @@ arrow::Result<int64_t> TaskNeed(const TargetFile& target,
     }
   }
   return need + file->footer_need() + ParquetAssembler::Need(*file) + kTaskOverhead;
+}
+
+}  // namespace
+
+arrow::Result<RewriteNeed> SumUpNeed(const Target& target, const arrow::Schema& source,
+                                     RunContext* context) {
+  RewriteNeed out;
+  std::vector<bool> taken(static_cast<size_t>(source.num_fields()), false);
+  for (size_t f = 0; f < target.files().size(); ++f) {
+    const TargetFile& file = target.files()[f];
+    if (!file.touched && !file.gains_columns) continue;
+    out.touched.push_back(f);
+    out.total_bytes += file.file.version.size_bytes;
+    out.total_rows += file.num_rows;
+    ARROW_ASSIGN_OR_RAISE(
+        auto opened, ParquetSource::Open(target.AbsolutePath(file), context->read_pool->budget()));
+    const auto plans = PlanFields(*opened, source, target, context->options);
+    for (const FieldPlan& plan : plans) {
+      if (plan.replace && plan.source_column >= 0) {
+        taken[static_cast<size_t>(plan.source_column)] = true;
+      }
+    }
+    ARROW_ASSIGN_OR_RAISE(const int64_t need, TaskNeed(file, opened, plans));
+    out.task = std::max(out.task, need);
+    for (const TargetRowGroup& group : file.row_groups) {
+      out.group_rows = std::max(out.group_rows, group.replaced);
+      out.all_rows += group.replaced;
+    }
+  }
+  for (int c = 0; c < source.num_fields(); ++c) {
+    if (taken[static_cast<size_t>(c)]) out.columns.push_back(source.field(c)->name());
+  }
+  return out;
 }
 
 }  // namespace floodwall

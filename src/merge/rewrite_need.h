@@ -6,7 +6,7 @@
 /// Threading: pure. Errors: kUnsupportedFile for pages that cannot be read. Units: bytes.
 
 #include <cstdint>
-#include <memory>
+#include <string>
 #include <vector>
 
 #include "arrow/result.h"
@@ -14,9 +14,19 @@
 
 namespace floodwall {
 
-/// Memory of the dearest column of a row group that may be edited in a file.
-arrow::Result<int64_t> TaskNeed(const TargetFile& target,
-                                const std::shared_ptr<ParquetSource>& file,
-                                const std::vector<FieldPlan>& plans);
+/// What the touched files need together.
+struct RewriteNeed {
+  std::vector<size_t> touched;
+  std::vector<std::string> columns;  ///< of the source, that some file takes
+  int64_t task = 0;                  ///< memory of one thread beside source rows
+  int64_t group_rows = 0;            ///< most rows that one row group replaces
+  int64_t all_rows = 0;              ///< rows to replace
+  int64_t total_bytes = 0;
+  int64_t total_rows = 0;
+};
+
+/// Reads the page headers of every file that is touched.
+arrow::Result<RewriteNeed> SumUpNeed(const Target& target, const arrow::Schema& source,
+                                     RunContext* context);
 
 }  // namespace floodwall
