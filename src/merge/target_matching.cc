@@ -188,7 +188,6 @@ arrow::Result<TargetMatch> MatchTarget(const SourceKeys& keys, const SourceParti
   if (moves || RemovesRows(context->options)) ARROW_RETURN_NOT_OK(target->AllowRemovals(context));
   Matcher matcher(keys, partitions, target, &out, context);
   ARROW_RETURN_NOT_OK(matcher.StartCharging());
-  auto& files = target->files();
   // Threads share the budget: no more of them than footers fit.
   int workers = threads;
   while (workers > 1 && workers * target->scan_need() > context->budget->available_bytes()) {
