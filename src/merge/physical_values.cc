@@ -38,6 +38,13 @@ arrow::Status DoesNotFit(const parquet::ColumnDescriptor* column, const std::str
 arrow::Result<PlainPage> EncodePlain(std::shared_ptr<arrow::Array> values, int64_t length,
                                      const parquet::ColumnDescriptor* column, GuardedPool* pool) {
   ARROW_ASSIGN_OR_RAISE(const auto type, LeafType(column));
+  // Arrow's writer pads a decimal by its precision, not by the column's length.
+  if (values && arrow::is_decimal(type->id()) &&
+      column->physical_type() == parquet::Type::FIXED_LEN_BYTE_ARRAY &&
+      arrow::DecimalType::DecimalSize(static_cast<const arrow::DecimalType&>(*type).precision()) !=
+          column->type_length()) {
+    return DoesNotFit(column, "its decimals take more bytes than their precision needs");
+  }
   if (!values) {
     ARROW_ASSIGN_OR_RAISE(values, arrow::MakeArrayOfNull(type, length, pool));
   }
