@@ -81,9 +81,12 @@ CALLS = {
     "Table.to_pydict": "table.slice(0, 1000).to_pydict()",
 }
 MEASURE = """
-before = pa.default_memory_pool().total_bytes_allocated()
+base = floodwall.GuardedPool(None)
+pa.set_memory_pool(base.arrow_pool)  # sees what the block hands on
+arrow = pa.mimalloc_memory_pool()  # sees all
+before = arrow.total_bytes_allocated()
 with floodwall.limit("1TiB") as job: result = {call}
-print(job.peak_bytes, pa.default_memory_pool().total_bytes_allocated() - before)
+print(job.peak_bytes, base._native.total_bytes_allocated, arrow.total_bytes_allocated() - before)
 """
 LIMITED = """
 try:
@@ -108,8 +111,8 @@ def measure(name: str, directory: str) -> str:
     free = _run(MEASURE.format(call=call), directory)
     if free.returncode:
         raise RuntimeError(f"{name}: {free.stderr[-500:]}")
-    peak, total = (int(word) for word in free.stdout.split())
-    share = _charged_share(call, directory, total)
+    peak, charged, total = (int(word) for word in free.stdout.split())
+    share = min(1.0, charged / total) if total else 0.0
     outcomes: dict[str, int] = {}
     for part in SHARES if peak > 4096 else ():
         child = _run(LIMITED.format(call=call), directory, str(max(1, int(peak * part))))
@@ -138,22 +141,6 @@ def measure(name: str, directory: str) -> str:
     return f"| `{name}` | {verdict} | {share:.0%} | {peak / (1 << 20):.2f} | {seen} |"
 
 
-_COUNTED = """
-import pyarrow
-base = floodwall.GuardedPool(None)
-pa.set_memory_pool(base.arrow_pool)
-result = {call}
-print(base._native.total_bytes_allocated)
-"""
-
-
-def _charged_share(call: str, directory: str, total: int) -> float:
-    child = _run(_COUNTED.format(call=call), directory)
-    if child.returncode or not total:
-        return 0.0
-    return min(1.0, int(child.stdout.split()[-1]) / total)
-
-
 def main() -> int:
     """Measure every call and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -173,14 +160,15 @@ def main() -> int:
             print(rows[-1], flush=True)
     head = f"""# What a limit covers
 
-`floodwall.limit()` guards pyarrow's default pool. Not every call allocates from it, and not every
-call survives a refusal. Measured with pyarrow {pa.__version__} by `tools/pool_coverage.py`, each
-cell in a process of its own; {len(SHARES)} limits between 2 % and 97 % of what the call takes
-without one. "Charged" is the share of the bytes Arrow allocated that came from the pool; "peak" is
-the most a block was charged, in MiB, with 64 bytes added to each buffer.
+`floodwall.limit()` guards pyarrow's default pool and, on Linux, Arrow's own, from which joins,
+aggregations and writers allocate whatever pyarrow's is. Not every call survives a refusal.
+Measured with pyarrow {pa.__version__} by `tools/pool_coverage.py`, each cell in a process of its
+own; {len(SHARES)} limits between 2 % and 97 % of what the call takes without one. "Charged" is
+the share of the bytes Arrow allocated that came from the pool; "peak" is the most a block was
+charged, in MiB, with 64 bytes added to each buffer.
 
-A call that bypasses the pool is not held by `limit()`: `floodwall run --limit` holds all of
-Arrow's allocations of a process.
+`limit()` holds code of the libraries that are loaded when the block is entered; `floodwall run
+--limit` holds all of Arrow's allocations of a process from its first instruction.
 
 | call | under a limit | charged | peak MiB | {len(SHARES)} limits |
 |---|---|---|---|---|

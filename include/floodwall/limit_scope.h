@@ -2,9 +2,9 @@
 
 /// Charges what a thread allocates to the limit it is in, for code that takes no pool argument.
 ///
-/// RoutingPool is installed as pyarrow's default while some LimitScope is entered. Each block
-/// remembers its scope, so that it is discharged where it was charged, whenever and by whichever
-/// thread it is freed.
+/// RoutingPool is installed as pyarrow's and Arrow's default while some LimitScope is entered.
+/// Each block remembers its scope, so that it is discharged where it was charged, whenever and by
+/// whichever thread it is freed.
 ///
 /// Attribution: a thread that has entered a scope allocates in its innermost one. A thread that
 /// has not (Arrow's workers, other threads of the program) allocates in the innermost scope of the
@@ -66,6 +66,12 @@ class FLOODWALL_EXPORT RoutingPool final : public arrow::MemoryPool {
   static RoutingPool* Instance();
   /// Where memory comes from, from now on; its figures are this pool's figures.
   void set_upstream(arrow::MemoryPool* upstream);
+
+  /// Makes `arrow::default_memory_pool()`, and Arrow's default contexts for I/O and compute, name
+  /// this pool for every library that is loaded now, except floodwall's own; or, with false, no
+  /// longer. A few milliseconds when libraries were loaded since the last call. NotImplemented on
+  /// other systems and processors than Linux on x86-64 and AArch64.
+  static arrow::Status RouteDefaults(bool on);
 
   using MemoryPool::Allocate;
   using MemoryPool::Free;

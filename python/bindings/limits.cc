@@ -29,6 +29,15 @@ void BindLimits(nb::module_& m) {
   m.def("routing_pool", [] { return BoxMemoryPool(RoutingPool::Instance()); });
   m.def("routing_pool_is_installed",
         [] { return CurrentPyarrowPool() == RoutingPool::Instance(); });
+  // False where the system has no way to do it.
+  m.def(
+      "route_defaults",
+      [](bool on) {
+        const arrow::Status status = RoutingPool::RouteDefaults(on);
+        if (!status.IsNotImplemented()) ThrowStatus(status);
+        return status.ok();
+      },
+      nb::arg("on"));
   m.def("route_from_current_pool",
         [] { RoutingPool::Instance()->set_upstream(CurrentPyarrowPool()); });
 }

@@ -108,9 +108,11 @@ def limit(
     of one event loop share a thread: what runs while a task awaits inside the block is charged to
     it too.
 
-    Not every function of pyarrow allocates from the default pool: docs/pool-coverage.md lists
-    which do. Arrow's CSV reader aborts the process when it is refused. It is served
-    instead, and the block raises ``MemoryLimitExceeded`` at its end.
+    On Linux (x86-64 and AArch64) functions that ask Arrow's own default pool, whatever pyarrow's
+    is, are charged too: joins, aggregations, the dataset writer, Parquet's encoders. Elsewhere
+    they pass by; docs/pool-coverage.md lists each. Arrow's CSV reader and Parquet's encoders crash
+    when they are refused. They are served instead, and the block raises ``MemoryLimitExceeded`` at
+    its end.
 
     Args:
         limit: Bytes, a text such as ``"256MiB"``, ``"auto"`` or a share such as ``"40%"``.
@@ -130,6 +132,7 @@ def _install() -> None:
     global _entered, _replaced
     with _lock:
         _entered += 1
+        _core.route_defaults(True)
         if not _core.routing_pool_is_installed():
             _replaced = pa.default_memory_pool()
             _core.route_from_current_pool()
@@ -140,6 +143,8 @@ def _restore() -> None:
     global _entered, _replaced
     with _lock:
         _entered -= 1
+        if _entered == 0:
+            _core.route_defaults(False)
         # Somebody may have set another pool inside the block: theirs stays.
         if _entered == 0 and _replaced is not None:
             if _core.routing_pool_is_installed():

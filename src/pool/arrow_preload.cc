@@ -104,7 +104,7 @@ bool Charge(int64_t bytes) {
   page->requests.fetch_add(1, std::memory_order_relaxed);
   const int64_t now = page->used.fetch_add(bytes) + bytes - page->reaped.load();
   if (now > page->cap.load() || PassesRoom(bytes)) {
-    if (!floodwall::CalledByUnsafeCode(floodwall::UnsafeCode::kCsvAndParquetEncoders)) {
+    if (!floodwall::CalledByUnsafeCode()) {
       page->used.fetch_sub(bytes);
       page->refused.fetch_add(1);
       return false;

@@ -6,6 +6,7 @@
 #include <new>
 #include <utility>
 
+#include "pool/default_pool.h"
 #include "pool/thread_scopes.h"
 
 namespace floodwall {
@@ -82,6 +83,12 @@ RoutingPool* RoutingPool::Instance() {
 
 void RoutingPool::set_upstream(arrow::MemoryPool* upstream) {
   if (upstream != this) upstream_.store(upstream, std::memory_order_release);
+}
+
+arrow::Status RoutingPool::RouteDefaults(bool on) {
+  if (on) ARROW_RETURN_NOT_OK(HookDefaultPool());
+  SwitchDefaultPool(on);
+  return arrow::Status::OK();
 }
 
 arrow::Status RoutingPool::Allocate(int64_t size, int64_t alignment, uint8_t** out) {

@@ -43,7 +43,7 @@ arrow::Status ChargedScope::Charge(int64_t bytes) {
     std::lock_guard lock(refusal_mutex_);
     refusal_ = status;
   }
-  if (on_exceed_ == OnExceed::kDeny && !CalledByUnsafeCode(UnsafeCode::kCsv)) {
+  if (on_exceed_ == OnExceed::kDeny && !CalledByUnsafeCode()) {
     denied.fetch_add(1, std::memory_order_relaxed);
     return status;
   }

@@ -10,12 +10,7 @@
 
 namespace floodwall {
 
-enum class UnsafeCode {
-  kCsv,                    ///< arrow::csv
-  kCsvAndParquetEncoders,  ///< and whatever of parquet writes or encodes
-};
-
-/// Whether a frame of this thread's stack lies in such code.
-bool CalledByUnsafeCode(UnsafeCode code);
+/// Whether a frame of this thread's stack lies in arrow::csv, or in what writes or encodes Parquet.
+bool CalledByUnsafeCode();
 
 }  // namespace floodwall

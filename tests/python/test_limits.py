@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pytest
 
 import floodwall
@@ -29,6 +31,31 @@ def test_guards_the_default_pool_and_restores_it() -> None:
     assert job.used_bytes == 0
     assert job.denied_count == 0
     assert job.peak_bytes >= 800_000
+
+
+@pytest.mark.parametrize("call", ["join", "aggregate", "read", "write", "write_dataset"])
+def test_holds_what_asks_for_arrows_own_pool(call: str, tmp_path: Path) -> None:
+    rows = 200_000
+    random = np.random.default_rng(1)
+    table = pa.table({"k": random.permutation(rows), "v": random.random(rows)})
+    pq.write_table(table, tmp_path / "a.parquet")
+    work = {
+        "join": lambda: table.join(table, "k", right_suffix="_r"),
+        "aggregate": lambda: table.group_by("k").aggregate([("v", "sum")]),
+        "read": lambda: pq.read_table(tmp_path / "a.parquet"),
+        "write": lambda: pq.write_table(table, tmp_path / "b.parquet"),
+        "write_dataset": lambda: ds.write_dataset(
+            table, tmp_path / "d", format="parquet", existing_data_behavior="overwrite_or_ignore"
+        ),
+    }[call]
+    with pytest.raises(floodwall.MemoryLimitExceeded), floodwall.limit(MIB) as job:
+        work()
+    # Parquet's encoders cannot be refused: the block is, at its end.
+    assert (job.denied_count == 0) == call.startswith("write")
+    arrow = pa.default_memory_pool()
+    before = arrow.total_bytes_allocated()
+    work()  # nothing holds it any more
+    assert arrow.total_bytes_allocated() > before
 
 
 def test_a_denial_leaves_the_block_with_its_facts() -> None:

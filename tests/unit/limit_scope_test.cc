@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "arrow/buffer.h"
+#include "arrow/result.h"
 #include "floodwall/error.h"
 #include "gtest/gtest.h"
 
@@ -40,6 +42,25 @@ TEST(LimitScope, BlocksRememberTheirScope) {
   pool->Free(first, 3000, kAlignment);
   EXPECT_EQ(outer->budget()->used_bytes(), 0);
 }
+
+#ifdef __linux__
+TEST(LimitScope, HoldsCodeThatAsksForArrowsDefaultPool) {
+  auto scope = LimitScope::Enter("defaults", 1 << 20, OnExceed::kDeny);
+  const auto allocate = [](int64_t bytes) { return arrow::AllocateBuffer(bytes); };
+  ASSERT_TRUE(allocate(4 << 20).ok());  // libarrow looks for its pool itself: nothing is held yet
+  ASSERT_TRUE(RoutingPool::RouteDefaults(true).ok());
+  auto buffer = allocate(1024);
+  ASSERT_TRUE(buffer.ok());
+  EXPECT_EQ(scope->budget()->used_bytes(), 1088);
+  EXPECT_TRUE(allocate(4 << 20).status().IsOutOfMemory());
+  EXPECT_EQ(scope->denied_count(), 1);
+  ASSERT_TRUE(RoutingPool::RouteDefaults(false).ok());
+  ASSERT_TRUE(allocate(4 << 20).ok());
+  EXPECT_EQ(scope->budget()->used_bytes(), 1088);
+  buffer->reset();
+  EXPECT_EQ(scope->budget()->used_bytes(), 0);
+}
+#endif
 
 TEST(LimitScope, KeepsContentsAndAlignmentThroughReallocation) {
   auto* pool = RoutingPool::Instance();
