@@ -37,8 +37,14 @@ _SLOTS_AT, _SLOT_BYTES, _SLOTS = 64, 32, 1000
 _PAGE_BYTES = _SLOTS_AT + _SLOTS * _SLOT_BYTES
 
 _INTERVAL_S = 0.03
+_INTERVAL_NEAR_S = 0.005
+_RESERVE_BYTES = 8 << 20
 _CALM_S = 0.15
 """What is not Arrow's is the least seen in this time: untouched pages hide it for a moment."""
+_NEAR = 8
+"""Processes return freed pages to the system when less than this part of the limit is left."""
+_SLIGHT = 32
+"""By less than this part a tree may be above its limit at one look, but not at two in a row."""
 _PATIENCE_S = 2.0
 """Between asking the tree to end and killing it."""
 _LAST_BYTES = 16 << 20
@@ -105,11 +111,16 @@ class _Page:
                 self.write(slot + 16, 0)
                 self.write(slot, 0)
 
-    def tell(self, anonymous: dict[int, int], limit: int) -> None:
-        """Let each process know what it had, and all what was left, at this look."""
+    def tell(self, anonymous: dict[int, int], limit: int) -> bool:
+        """Let each process know what it had, all what was left, and whether that is little."""
+        room = limit - sum(anonymous.values())
+        near = room < limit // _NEAR
         for slot, pid in self._slots():
             self.write(slot + 16, anonymous.get(pid, 0))
-        self.write(_ROOM, limit - sum(anonymous.values()))
+            if near:
+                self.write(slot + 24, 1)
+        self.write(_ROOM, room)
+        return near
 
 
 def _children(pid: int) -> list[int]:
@@ -180,8 +191,6 @@ def _environment(page: str, inherit: bool) -> dict[str, str]:
     library = str(_preload_library())
     environment["LD_PRELOAD"] = f"{library}:{before}" if before else library
     environment["FLOODWALL_RUN_PAGE"] = page
-    # Else freed pages count for a second as what is not Arrow's.
-    environment.setdefault("MIMALLOC_PURGE_DELAY", "0")
     if not inherit:
         environment["FLOODWALL_RUN_ALONE"] = "1"
         environment["FLOODWALL_RUN_PRELOAD"] = before
@@ -220,16 +229,18 @@ class _Watch:
         self._page = page
         self._limit = limit
         # A part is kept for what cannot be refused: small blocks, stacks, Python's own objects.
-        self._refuse_beyond = limit - limit // 32
+        self._refuse_beyond = limit - max(limit // 32, min(_RESERVE_BYTES, limit // 8))
         self._others: collections.deque[tuple[float, int]] = collections.deque()
         self._asked_at: float | None = None
+        self._above = False
+        self.near = False
         self.anonymous_peak = 0
         self.stopped: str | None = None
 
     def look(self, pids: set[int]) -> Figures:
         by_process, resident = _memory_of(pids)
         self._page.reap(pids, by_process)
-        self._page.tell(by_process, self._refuse_beyond)
+        self.near = self._page.tell(by_process, self._refuse_beyond)
         anonymous = sum(by_process.values())
         arrow = self._page.arrow_bytes
         now = time.monotonic()
@@ -250,6 +261,10 @@ class _Watch:
                 f"the container has only {_core.format_bytes(available)} left",
             )  # fmt: skip
         elif anonymous > self._limit and self._asked_at is None:
+            # A little above: by the next look freed pages may have gone back.
+            if not self._above and anonymous <= self._limit + self._limit // _SLIGHT:
+                self._above = True
+                return
             self._asked_at = now
             self._stop(
                 pids, signal.SIGTERM,
@@ -258,6 +273,7 @@ class _Watch:
             )  # fmt: skip
         elif self._asked_at is not None and now > self._asked_at + _PATIENCE_S:
             self._stop(pids, signal.SIGKILL, self.stopped or "")
+        self._above = False
 
     def _stop(self, pids: set[int], number: int, why: str) -> None:
         self.stopped = self.stopped or why
@@ -298,7 +314,7 @@ def launch(
                 if observe is not None:
                     observe(figures)
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    child.wait(_INTERVAL_S)
+                    child.wait(_INTERVAL_NEAR_S if watch.near else _INTERVAL_S)
         return Outcome(
             code, watch.stopped, page.read(_REFUSED), page.read(_OVERDRAFTS), page.read(_PEAK),
             watch.anonymous_peak, loaded and page.read(_REQUESTS) == 0,

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -33,6 +34,9 @@ struct Prefix {
 
 /// Costs a few microseconds to check: little beside touching a block of this size.
 constexpr int64_t kLargeBlock = 256 << 10;
+/// Between two looks for freed pages: a program that is refused again and again must not spend its
+/// time on them.
+constexpr int64_t kCollectPauseNs = 5'000'000;
 
 RunPage* page = nullptr;
 RunSlot* slot = nullptr;
@@ -99,11 +103,41 @@ bool PassesRoom(int64_t bytes) {
   return now >= 0 && then > 0 && now - then + bytes > page->room.load();
 }
 
-bool Charge(int64_t bytes) {
+/// Pages that mimalloc keeps for a while after a free count as what is not Arrow's. Returning them
+/// at each free would cost a quarter of a program's time: they go back when somebody is in need.
+void ReturnFreed(Collect collect) {
+  static std::atomic<int64_t> last_ns{0};
+  timespec now;
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  const int64_t ns = now.tv_sec * 1'000'000'000 + now.tv_nsec;
+  int64_t last = last_ns.load();
+  if (ns - last < kCollectPauseNs || !last_ns.compare_exchange_strong(last, ns)) return;
+  const int64_t before = AnonymousNow();
+  collect(true);
+  const int64_t returned = before - AnonymousNow();
+  // Until the launcher looks again.
+  if (before >= 0 && returned > 0) page->cap.fetch_add(returned);
+}
+
+/// The launcher asks for what was freed when the tree comes near its limit.
+void ReturnFreedIfAsked(Collect collect) {
+  if (slot == nullptr || slot->wanted.load(std::memory_order_relaxed) == 0) return;
+  slot->wanted.store(0);
+  ReturnFreed(collect);
+}
+
+bool Charge(int64_t bytes, Collect collect) {
   if (page == nullptr) return true;
   page->requests.fetch_add(1, std::memory_order_relaxed);
+  ReturnFreedIfAsked(collect);
   const int64_t now = page->used.fetch_add(bytes) + bytes - page->reaped.load();
-  if (now > page->cap.load() || PassesRoom(bytes)) {
+  const auto fits = [&] { return now <= page->cap.load() && !PassesRoom(bytes); };
+  bool granted = fits();
+  if (!granted) {
+    ReturnFreed(collect);
+    granted = fits();
+  }
+  if (!granted) {
     if (!floodwall::CalledByUnsafeCode()) {
       page->used.fetch_sub(bytes);
       page->refused.fetch_add(1);
@@ -194,7 +228,7 @@ __attribute__((visibility("default"))) void* arrow_mi_malloc_aligned(size_t size
   const Allocator& upstream = Upstream(__builtin_return_address(0));
   if (upstream.allocate == nullptr || size > SIZE_MAX / 4) return nullptr;
   const int64_t prefix = PrefixFor(alignment);
-  if (!Charge(static_cast<int64_t>(size))) return nullptr;
+  if (!Charge(static_cast<int64_t>(size), upstream.collect)) return nullptr;
   void* start = upstream.allocate(size + static_cast<size_t>(prefix), alignment);
   if (start == nullptr) {
     Discharge(static_cast<int64_t>(size));
@@ -207,8 +241,10 @@ __attribute__((visibility("default"))) void arrow_mi_free(void* block) {
   if (block == nullptr) return;
   const Prefix prefix = *PrefixOf(block);
   if (prefix.epoch == epoch) Discharge(prefix.size);
+  const Allocator& upstream = Upstream(__builtin_return_address(0));
   // NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): resolved before anything is handed out
-  Upstream(__builtin_return_address(0)).release(static_cast<char*>(block) - prefix.bytes);
+  upstream.release(static_cast<char*>(block) - prefix.bytes);
+  ReturnFreedIfAsked(upstream.collect);
 }
 
 __attribute__((visibility("default"))) void* arrow_mi_realloc_aligned(void* block, size_t size,
@@ -217,7 +253,7 @@ __attribute__((visibility("default"))) void* arrow_mi_realloc_aligned(void* bloc
   if (upstream.allocate == nullptr || size > SIZE_MAX / 4) return nullptr;
   if (block == nullptr) {
     const int64_t prefix = PrefixFor(alignment);
-    if (!Charge(static_cast<int64_t>(size))) return nullptr;
+    if (!Charge(static_cast<int64_t>(size), upstream.collect)) return nullptr;
     void* start = upstream.allocate(size + static_cast<size_t>(prefix), alignment);
     if (start == nullptr) Discharge(static_cast<int64_t>(size));
     return start == nullptr ? nullptr : Finish(start, size, prefix);
@@ -225,7 +261,7 @@ __attribute__((visibility("default"))) void* arrow_mi_realloc_aligned(void* bloc
   const Prefix old = *PrefixOf(block);
   const int64_t counted = old.epoch == epoch ? old.size : 0;
   const int64_t growth = static_cast<int64_t>(size) - counted;
-  if (growth > 0 && !Charge(growth)) return nullptr;
+  if (growth > 0 && !Charge(growth, upstream.collect)) return nullptr;
   void* start = upstream.reallocate(static_cast<char*>(block) - old.bytes,
                                     size + static_cast<size_t>(old.bytes), alignment);
   if (start == nullptr) {

@@ -22,8 +22,8 @@ arrow::MemoryPool* DefaultPool() {
 const arrow::io::IOContext& DefaultIoContext() {
   const arrow::io::IOContext& original = arrow::io::default_io_context();
   if (!routed.load(std::memory_order_acquire)) return original;
-  static const auto* const guarded = new arrow::io::IOContext(
-      RoutingPool::Instance(), original.executor(), original.stop_token());
+  static const auto* const guarded =
+      new arrow::io::IOContext(RoutingPool::Instance(), original.executor(), original.stop_token());
   return *guarded;
 }
 

@@ -26,7 +26,7 @@ constexpr uint32_t kDataSlot = R_AARCH64_GLOB_DAT;
 
 /// What one library says of its imports.
 struct Imports {
-  const ElfW(Sym)* symbols = nullptr;
+  const ElfW(Sym) * symbols = nullptr;
   const char* names = nullptr;
   std::span<const ElfW(Rela)> calls;
   std::span<const ElfW(Rela)> data;
@@ -100,8 +100,8 @@ int Write(const Imports& imports, uintptr_t slot, void* function) {
   return ::mprotect(page, page_bytes, PROT_READ) == 0 ? 0 : errno;
 }
 
-void Replace(const dl_phdr_info& library, const Imports& imports,
-             std::span<const ElfW(Rela)> table, Search* search) {
+void Replace(const dl_phdr_info& library, const Imports& imports, std::span<const ElfW(Rela)> table,
+             Search* search) {
   for (const ElfW(Rela) & import : table) {
     const auto type = static_cast<uint32_t>(ELF64_R_TYPE(import.r_info));
     if (type != kJumpSlot && type != kDataSlot) continue;

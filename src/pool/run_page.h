@@ -2,9 +2,9 @@
 
 /// What `floodwall run` and the programs it started share: one page of counters, mapped by all.
 ///
-/// The launcher (python/floodwall/launch.py) writes `cap`, `room`, `reaped` and each `anonymous`,
-/// and frees the slots of processes that have ended; it reads this layout by offsets, which the
-/// assertions below pin.
+/// The launcher (python/floodwall/launch.py) writes `cap`, `room`, `reaped` and each `anonymous`
+/// and `wanted`, and frees the slots of processes that have ended; it reads this layout by offsets,
+/// which the assertions below pin.
 ///
 /// Threading: every field is atomic. Units: bytes. Lifetime: the file's, which the launcher
 /// removes.
@@ -19,7 +19,7 @@ struct RunSlot {
   std::atomic<int64_t> pid{0};  // 0: free
   std::atomic<int64_t> used{0};
   std::atomic<int64_t> anonymous{0};  // of this process, when the launcher last looked
-  std::atomic<int64_t> unused{0};
+  std::atomic<int64_t> wanted{0};     // 1: return what was freed to the system
 };
 
 struct RunPage {

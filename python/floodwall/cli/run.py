@@ -12,7 +12,7 @@ from floodwall.sizes import to_bytes
 
 _EPILOG = """
 The limit holds for the anonymous memory of the program and its children together; Arrow may
-have all but a thirty-second of it. What libarrow's
+have all but a thirty-second of it, and all but 8 MiB of a small one. What libarrow's
 mimalloc pool (pyarrow 25 and later) would take beyond it is refused, which pyarrow reports as
 ArrowMemoryError; Arrow's CSV reader and Parquet's encoders, which crash when refused, are served.
 A tree that passes the limit is ended. Exit code: the program's own; 3 when it was ended here.
