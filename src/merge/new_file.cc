@@ -13,6 +13,7 @@
 #include "merge/fit_values.h"
 #include "merge/parquet_rows.h"
 #include "merge/plain_values.h"
+#include "merge/stored_decimals.h"
 #include "parquet/arrow/schema.h"
 #include "parquet/column_writer.h"
 
@@ -53,15 +54,6 @@ class Slicer {
   arrow::ArrayVector pieces_;
   int64_t held_ = 0;
 };
-
-/// Dictionaries are decoded: how a source happens to number its values must not show.
-arrow::Result<std::shared_ptr<arrow::Array>> Fit(std::shared_ptr<arrow::Array> values,
-                                                 const arrow::Field& field,
-                                                 arrow::MemoryPool* pool) {
-  ARROW_ASSIGN_OR_RAISE(values, PlainValues(std::move(values), pool));
-  return FitValues(std::move(values), PlainType(field.type()), field.nullable(), field.name(),
-                   pool);
-}
 
 std::shared_ptr<const arrow::DataType> StorageOf(const std::shared_ptr<arrow::DataType>& type) {
   if (type->id() != arrow::Type::EXTENSION) return type;
@@ -113,14 +105,9 @@ arrow::Result<FileStyle> FileStyle::Of(const Target& target, const arrow::Schema
         if (!pages.all_dictionary_encoded) builder.disable_dictionary(path);
       }
     }
+    style.decimals = DecimalFormsOf(file->schema());
     for (int c = 0; c < file->num_columns(); ++c) {
-      const auto* column = file->schema().Column(c);
-      const bool decimal = column->logical_type() && column->logical_type()->is_decimal();
-      if (decimal && column->physical_type() != parquet::Type::FIXED_LEN_BYTE_ARRAY &&
-          column->physical_type() != parquet::Type::BYTE_ARRAY) {
-        builder.enable_store_decimal_as_integer();
-      }
-      if (column->physical_type() == parquet::Type::INT96) {
+      if (file->schema().Column(c)->physical_type() == parquet::Type::INT96) {
         arrow_builder.enable_deprecated_int96_timestamps();
       }
     }
@@ -154,19 +141,25 @@ arrow::Result<std::unique_ptr<NewFile>> NewFile::Make(const FileStyle& style,
   for (const auto& field : style.schema->fields()) {
     out->nested_ |= arrow::is_nested(StorageOf(field->type())->id());
   }
-  if (out->nested_) {
-    ARROW_ASSIGN_OR_RAISE(out->nested_writer_, parquet::arrow::FileWriter::Open(
-                                                   *style.schema, pool, out->sink_,
-                                                   style.properties, style.arrow_properties));
-    return out;
-  }
   std::shared_ptr<parquet::SchemaDescriptor> schema;
   ARROW_RETURN_NOT_OK(parquet::arrow::ToParquetSchema(style.schema.get(), *style.properties,
                                                       *style.arrow_properties, &schema));
-  auto root = std::static_pointer_cast<parquet::schema::GroupNode>(schema->schema_root());
+  auto root = CloneSchema(*schema->group_node(), style.decimals);
+  for (int c = 0; c < root->field_count(); ++c) {
+    const auto& field = style.schema->field(c);
+    ARROW_ASSIGN_OR_RAISE(auto stored, StoredType(*root->field(c), PlainType(field->type())));
+    out->stored_.push_back(field->WithType(std::move(stored)));
+  }
   ARROW_ASSIGN_OR_RAISE(auto note, SchemaNote(*style.schema, pool));
-  out->flat_writer_ = parquet::ParquetFileWriter::Open(out->sink_, std::move(root),
-                                                       style.properties, std::move(note));
+  auto writer = parquet::ParquetFileWriter::Open(out->sink_, std::move(root), style.properties,
+                                                 std::move(note));
+  if (out->nested_) {
+    ARROW_RETURN_NOT_OK(
+        parquet::arrow::FileWriter::Make(pool, std::move(writer), arrow::schema(out->stored_),
+                                         style.arrow_properties, &out->nested_writer_));
+  } else {
+    out->flat_writer_ = std::move(writer);
+  }
   return out;
 }
 
@@ -191,12 +184,11 @@ arrow::Status NewFile::WriteRowGroup(int64_t rows, const std::vector<int64_t>& s
 arrow::Status NewFile::WriteFlat(parquet::RowGroupWriter* group, int column, int64_t slice_rows,
                                  const Feed& feed) {
   GuardedPool* pool = context_->encode_pool;
-  const arrow::Field& field = *style_.schema->field(column);
   parquet::ColumnWriter* writer = group->NextColumn();
   parquet::ArrowWriteContext write_context(pool, style_.arrow_properties.get());
   std::vector<int16_t> levels;
   const auto write = [&](std::shared_ptr<arrow::Array> values) -> arrow::Status {
-    ARROW_ASSIGN_OR_RAISE(values, Fit(std::move(values), field, pool));
+    ARROW_ASSIGN_OR_RAISE(values, Fit(std::move(values), column));
     if (values->type_id() == arrow::Type::EXTENSION) {
       values = arrow::internal::checked_cast<const arrow::ExtensionArray&>(*values).storage();
     }
@@ -219,10 +211,9 @@ arrow::Status NewFile::WriteFlat(parquet::RowGroupWriter* group, int column, int
 }
 
 arrow::Status NewFile::WriteNested(int column, const Feed& feed) {
-  const auto& field = style_.schema->field(column);
   arrow::ArrayVector pieces;
   ARROW_RETURN_NOT_OK(feed(column, [&](std::shared_ptr<arrow::Array> piece) -> arrow::Status {
-    ARROW_ASSIGN_OR_RAISE(piece, Fit(std::move(piece), *field, context_->encode_pool));
+    ARROW_ASSIGN_OR_RAISE(piece, Fit(std::move(piece), column));
     pieces.push_back(std::move(piece));
     return arrow::Status::OK();
   }));
@@ -230,6 +221,18 @@ arrow::Status NewFile::WriteNested(int column, const Feed& feed) {
   ARROW_ASSIGN_OR_RAISE(auto values, arrow::Concatenate(pieces, context_->encode_pool));
   pieces.clear();
   return nested_writer_->WriteColumnChunk(*values);
+}
+
+arrow::Result<std::shared_ptr<arrow::Array>> NewFile::Fit(std::shared_ptr<arrow::Array> values,
+                                                          int column) const {
+  GuardedPool* pool = context_->encode_pool;
+  const arrow::Field& field = *style_.schema->field(column);
+  // Dictionaries are decoded: how a source happens to number its values must not show.
+  ARROW_ASSIGN_OR_RAISE(values, PlainValues(std::move(values), pool));
+  ARROW_ASSIGN_OR_RAISE(values, FitValues(std::move(values), PlainType(field.type()),
+                                          field.nullable(), field.name(), pool));
+  return StoredValues(std::move(values), stored_[static_cast<size_t>(column)]->type(), field.name(),
+                      pool);
 }
 
 arrow::Result<int64_t> NewFile::Close() {

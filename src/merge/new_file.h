@@ -18,6 +18,7 @@
 #include "arrow/result.h"
 #include "dataset/staged_output.h"
 #include "merge/run_context.h"
+#include "merge/schema_nodes.h"
 #include "merge/target.h"
 #include "parquet/arrow/writer.h"
 #include "parquet/file_writer.h"
@@ -33,6 +34,7 @@ struct FileStyle {
   std::shared_ptr<arrow::Schema> schema;
   std::shared_ptr<parquet::WriterProperties> properties;
   std::shared_ptr<parquet::ArrowWriterProperties> arrow_properties;
+  DecimalForms decimals;  ///< of the newest file
 
   static arrow::Result<FileStyle> Of(const Target& target, const arrow::Schema& source_schema,
                                      RunContext* context);
@@ -65,9 +67,13 @@ class NewFile {
   arrow::Status WriteFlat(parquet::RowGroupWriter* group, int column, int64_t slice_rows,
                           const Feed& feed);
   arrow::Status WriteNested(int column, const Feed& feed);
+  /// Source values as they are written into the column.
+  arrow::Result<std::shared_ptr<arrow::Array>> Fit(std::shared_ptr<arrow::Array> values,
+                                                   int column) const;
 
   const FileStyle& style_;
   RunContext* context_;
+  std::vector<std::shared_ptr<arrow::Field>> stored_;  ///< the schema's fields as written
   bool nested_ = false;
   std::shared_ptr<StagedOutput> sink_;
   std::unique_ptr<parquet::ParquetFileWriter> flat_writer_;

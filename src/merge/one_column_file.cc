@@ -1,45 +1,15 @@
 #include "merge/one_column_file.h"
 
 #include "arrow/record_batch.h"
-#include "arrow/util/checked_cast.h"
 #include "floodwall/error.h"
+#include "merge/schema_nodes.h"
+#include "merge/stored_decimals.h"
 #include "parquet/file_writer.h"
 
 namespace floodwall {
-namespace {
 
-using arrow::internal::checked_cast;
 using parquet::schema::GroupNode;
 using parquet::schema::Node;
-using parquet::schema::NodePtr;
-using parquet::schema::PrimitiveNode;
-
-/// A node of its own: putting the file's under another group would change its parent.
-NodePtr Clone(const Node& node) {
-  const auto& logical = node.logical_type();
-  const bool has_logical = logical != nullptr && logical->is_valid() && !logical->is_none();
-  if (node.is_primitive()) {
-    const auto& primitive = checked_cast<const PrimitiveNode&>(node);
-    if (has_logical) {
-      return PrimitiveNode::Make(node.name(), node.repetition(), logical, primitive.physical_type(),
-                                 primitive.type_length(), node.field_id());
-    }
-    const auto& decimal = primitive.decimal_metadata();
-    return PrimitiveNode::Make(node.name(), node.repetition(), primitive.physical_type(),
-                               node.converted_type(), primitive.type_length(), decimal.precision,
-                               decimal.scale, node.field_id());
-  }
-  const auto& group = checked_cast<const GroupNode&>(node);
-  parquet::schema::NodeVector children;
-  for (int i = 0; i < group.field_count(); ++i) children.push_back(Clone(*group.field(i)));
-  if (has_logical) {
-    return GroupNode::Make(node.name(), node.repetition(), children, logical, node.field_id());
-  }
-  return GroupNode::Make(node.name(), node.repetition(), children, node.converted_type(),
-                         node.field_id());
-}
-
-}  // namespace
 
 arrow::Result<std::unique_ptr<OneColumnFile>> OneColumnFile::Make(
     const Node& node, const std::shared_ptr<arrow::Field>& field,
@@ -50,9 +20,10 @@ arrow::Result<std::unique_ptr<OneColumnFile>> OneColumnFile::Make(
   out->storage_ = storage;
   out->pool_ = pool;
   out->path_ = staged->path();
-  out->schema_ = arrow::schema({field});
+  ARROW_ASSIGN_OR_RAISE(auto stored, StoredType(node, field->type()));
+  out->schema_ = arrow::schema({field->WithType(std::move(stored))});
   ARROW_ASSIGN_OR_RAISE(out->sink_, StagedOutput::Make(std::move(staged), pool));
-  const auto root = GroupNode::Make("schema", parquet::Repetition::REQUIRED, {Clone(node)});
+  const auto root = GroupNode::Make("schema", parquet::Repetition::REQUIRED, {CloneNode(node)});
   parquet::ArrowWriterProperties::Builder arrow_properties;
   arrow_properties.set_use_threads(false);
   if (int96) arrow_properties.enable_deprecated_int96_timestamps();
@@ -73,8 +44,10 @@ arrow::Status OneColumnFile::Append(const std::shared_ptr<arrow::Array>& values)
   if (!any_) ARROW_RETURN_NOT_OK(writer_->NewBufferedRowGroup());
   any_ = true;
   if (values->length() == 0) return arrow::Status::OK();
+  const auto& field = *schema_->field(0);
+  ARROW_ASSIGN_OR_RAISE(auto stored, StoredValues(values, field.type(), field.name(), pool_));
   auto status =
-      writer_->WriteRecordBatch(*arrow::RecordBatch::Make(schema_, values->length(), {values}));
+      writer_->WriteRecordBatch(*arrow::RecordBatch::Make(schema_, values->length(), {stored}));
   if (status.ok() || status.IsOutOfMemory()) return status;
   return MakeError(ErrorKind::kSchemaMismatch, "values of column '" + schema_->field(0)->name() +
                                                    "' cannot be written: " + status.message());

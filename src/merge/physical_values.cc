@@ -5,6 +5,7 @@
 #include "arrow/util/checked_cast.h"
 #include "floodwall/error.h"
 #include "merge/fit_values.h"
+#include "merge/stored_decimals.h"
 #include "parquet/arrow/schema.h"
 #include "parquet/arrow/writer.h"
 #include "parquet/column_writer.h"
@@ -38,13 +39,6 @@ arrow::Status DoesNotFit(const parquet::ColumnDescriptor* column, const std::str
 arrow::Result<PlainPage> EncodePlain(std::shared_ptr<arrow::Array> values, int64_t length,
                                      const parquet::ColumnDescriptor* column, GuardedPool* pool) {
   ARROW_ASSIGN_OR_RAISE(const auto type, LeafType(column));
-  // Arrow's writer pads a decimal by its precision, not by the column's length.
-  if (values && arrow::is_decimal(type->id()) &&
-      column->physical_type() == parquet::Type::FIXED_LEN_BYTE_ARRAY &&
-      arrow::DecimalType::DecimalSize(static_cast<const arrow::DecimalType&>(*type).precision()) !=
-          column->type_length()) {
-    return DoesNotFit(column, "its decimals take more bytes than their precision needs");
-  }
   if (!values) {
     ARROW_ASSIGN_OR_RAISE(values, arrow::MakeArrayOfNull(type, length, pool));
   }
@@ -54,6 +48,8 @@ arrow::Result<PlainPage> EncodePlain(std::shared_ptr<arrow::Array> values, int64
   const bool required = column->max_definition_level() == 0;
   ARROW_ASSIGN_OR_RAISE(values,
                         FitValues(std::move(values), type, !required, column->name(), pool));
+  ARROW_ASSIGN_OR_RAISE(const auto stored, StoredType(*column->schema_node(), type));
+  ARROW_ASSIGN_OR_RAISE(values, StoredValues(std::move(values), stored, column->name(), pool));
 
   // One page whatever its size: byte arrays read back stay valid as long as the page.
   auto properties = parquet::WriterProperties::Builder()

@@ -6,6 +6,6 @@ floodwall_module(merge
           one_column_file.cc page_patcher.cc page_rewrite.cc page_values.cc parquet_rows.cc
           partitions.cc physical_values.cc plain_values.cc publication.cc rewrite.cc
           rewrite_need.cc routed_rows.cc row_bitmap.cc row_edits.cc row_order.cc row_router.cc
-          row_source.cc run_context.cc source_keys.cc source_partitions.cc spilled_match.cc
-          stream_rows.cc target.cc target_duplicates.cc target_matching.cc
+          row_source.cc run_context.cc schema_nodes.cc source_keys.cc source_partitions.cc
+          spilled_match.cc stored_decimals.cc stream_rows.cc target.cc target_duplicates.cc target_matching.cc
   LINKS floodwall_dataset ArrowCompute::arrow_compute_shared)
