@@ -58,7 +58,8 @@ class FileRewriter {
       ARROW_RETURN_NOT_OK(RewriteRowGroup(g, rows));
       if (loads) std::vector<RowMatch>().swap(group.matches);
     }
-    if (file_.gains_columns) ARROW_RETURN_NOT_OK(StartFile(file_.row_groups.size()));
+    if (file_.gains_columns && adds_columns())
+      ARROW_RETURN_NOT_OK(StartFile(file_.row_groups.size()));
     out.changed = assembler_ != nullptr;
     if (assembler_) {
       ARROW_ASSIGN_OR_RAISE(out.assembled, assembler_->Finish());
@@ -84,7 +85,10 @@ class FileRewriter {
     return arrow::Status::OK();
   }
 
-  bool adds_columns() const { return !plans_.empty() && plans_.back().added != nullptr; }
+  /// A column comes with its first chunk: a file without rows gets none.
+  bool adds_columns() const {
+    return file_.rows_left() > 0 && !plans_.empty() && plans_.back().added != nullptr;
+  }
 
   /// Arrow's own note of the schema must have every column.
   arrow::Status NoteNewColumns() {
@@ -108,15 +112,22 @@ class FileRewriter {
   arrow::Status CopyRowGroup(int base_group) {
     if (!adds_columns()) return assembler_->CopyRowGroup(base_group);
     ARROW_RETURN_NOT_OK(assembler_->BeginRowGroup(base_group));
-    std::vector<uint8_t> unchanged;
-    const std::vector<RowMatch> none;
     for (int c = 0; c < base_->num_columns(); ++c) {
       ARROW_RETURN_NOT_OK(assembler_->CopyChunk(c));
     }
-    for (const FieldPlan& plan : plans_) {
-      if (plan.added) ARROW_RETURN_NOT_OK(RecodeField(base_group, plan, none, nullptr, &unchanged));
-    }
+    ARROW_RETURN_NOT_OK(AddNulls(base_group, plans_.size()));
     return EndRowGroup(base_->row_group_rows(base_group));
+  }
+
+  /// Nulls for the new columns before plan `end`.
+  arrow::Status AddNulls(int base_group, size_t end) {
+    std::vector<uint8_t> unchanged;
+    const std::vector<RowMatch> none;
+    for (size_t p = 0; p < end; ++p) {
+      if (!plans_[p].added) continue;
+      ARROW_RETURN_NOT_OK(RecodeField(base_group, plans_[p], none, nullptr, &unchanged));
+    }
+    return arrow::Status::OK();
   }
 
   arrow::Status RecodeField(int base_group, const FieldPlan& plan,
@@ -174,16 +185,19 @@ class FileRewriter {
     // The row group begins with the first column that changes; those before it are copied then.
     bool begun = false;
     int leaf = 0;
+    size_t added = 0;  // plan of a new column; new ones before it stay null
     const auto begin = [&]() -> arrow::Result<ParquetAssembler*> {
       if (!begun) {
         ARROW_RETURN_NOT_OK(StartFile(static_cast<size_t>(base_group)));
         ARROW_RETURN_NOT_OK(assembler_->BeginRowGroup(base_group));
         begun = true;
         for (int c = 0; c < leaf; ++c) ARROW_RETURN_NOT_OK(assembler_->CopyChunk(c));
+        ARROW_RETURN_NOT_OK(AddNulls(base_group, added));
       }
       return assembler_.get();
     };
     for (const FieldPlan& plan : plans_) {
+      added = plan.added ? static_cast<size_t>(&plan - plans_.data()) : 0;
       leaf = plan.added ? base_->num_columns() : plan.leaf;
       bool differs = false;
       // Where rows go away, every column changes.

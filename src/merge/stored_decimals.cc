@@ -40,8 +40,8 @@ arrow::Result<TypePtr> WithFields(const arrow::DataType& type, arrow::FieldVecto
     case arrow::Type::LIST: return arrow::list(std::move(fields[0]));
     case arrow::Type::LARGE_LIST: return arrow::large_list(std::move(fields[0]));
     case arrow::Type::FIXED_SIZE_LIST:
-      return arrow::fixed_size_list(std::move(fields[0]),
-                                    checked_cast<const arrow::FixedSizeListType&>(type).list_size());
+      return arrow::fixed_size_list(
+          std::move(fields[0]), checked_cast<const arrow::FixedSizeListType&>(type).list_size());
     case arrow::Type::MAP: {
       ARROW_ASSIGN_OR_RAISE(
           auto map, arrow::MapType::Make(std::move(fields[0]),
@@ -115,9 +115,8 @@ class Layer {
     auto data = values->data()->Copy();
     data->type = stored;
     for (size_t i = 0; i < data->child_data.size(); ++i) {
-      ARROW_ASSIGN_OR_RAISE(
-          auto child,
-          Lay(arrow::MakeArray(data->child_data[i]), stored->field(static_cast<int>(i))->type()));
+      ARROW_ASSIGN_OR_RAISE(auto child, Lay(arrow::MakeArray(data->child_data[i]),
+                                            stored->field(static_cast<int>(i))->type()));
       data->child_data[i] = child->data();
     }
     return arrow::MakeArray(std::move(data));

@@ -118,3 +118,89 @@ def test_files_of_a_dataset_may_differ(tmp_path: Path) -> None:
         assert set(pq.read_schema(tmp_path / name).names) == {"id", "a", "b"}
     with pytest.raises(floodwall.SchemaMismatchError, match="'c' does not exist"):
         floodwall.merge(both.append_column("c", both["a"]), tmp_path, "upsert", "id")
+
+
+def _many(count: int, ids: list[int], filled: set[tuple[int, int]]) -> pa.Table:
+    """New columns n0, n1, ..., every fourth nested; `filled` names (row, column) with a value."""
+    columns: dict[str, pa.Array] = {"id": pa.array(ids, pa.int64())}
+    for c in range(count):
+        cells = [i * 100 + c if (i, c) in filled else None for i in ids]
+        if c % 4 == 1:
+            nested = [None if v is None else [v, None] for v in cells]
+            columns[f"n{c}"] = pa.array(nested, pa.list_(pa.int64()))
+        elif c % 4 == 2:
+            nested = [None if v is None else {"x": v, "y": [str(v)]} for v in cells]
+            type_ = pa.struct([("x", pa.int64()), ("y", pa.list_(pa.string()))])
+            columns[f"n{c}"] = pa.array(nested, type_)
+        else:
+            columns[f"n{c}"] = pa.array(cells, pa.int64())
+    return pa.table(columns)
+
+
+@pytest.mark.parametrize("strategy", ["upsert", "update", "full_merge"])
+@pytest.mark.parametrize("count", [2, 3, 40])
+@pytest.mark.parametrize("first", ["none", "last", "middle", "all", "other groups"])
+def test_many_columns_at_once(tmp_path: Path, count: int, strategy: str, first: str) -> None:
+    """Row groups start with any of the new columns, with none, or are not touched at all."""
+    rows = 1000
+    base = pa.table(
+        {
+            "id": pa.array(range(rows), pa.int64()),
+            "v": [float(i) for i in range(rows)],
+            "l": pa.array([[i] * (i % 3) for i in range(rows)]),
+        }
+    )
+    for name, start in (("a", 0), ("b", rows // 2)):
+        part = base.slice(start, rows // 2)
+        pq.write_table(part, tmp_path / f"{name}.parquet", row_group_size=100)
+    ids = [150, 151, 420, 777] + ([] if strategy == "update" else [rows + 1])
+    filled = {
+        "none": set(),
+        "last": {(i, count - 1) for i in ids},
+        "middle": {(i, count // 2) for i in ids},
+        "all": {(i, c) for i in ids for c in range(count)},
+        "other groups": {(150, count - 1), (420, 0), (777, 1)},
+    }[first]
+    source = _many(count, ids, filled)
+    if count == 3:
+        source = source.append_column("v", pa.array([float(i) for i in ids[:-1]] + [-1.0]))
+    floodwall.merge(source, tmp_path, strategy, "id", max_memory=MEMORY, new_columns="add")
+
+    names = [f"n{c}" for c in range(count)]
+    fresh = {row["id"]: row for row in source.to_pylist()}
+    expected = {}
+    for row in base.to_pylist():
+        if strategy == "full_merge" and row["id"] not in fresh:
+            continue
+        expected[row["id"]] = {**row, **dict.fromkeys(names), **fresh.get(row["id"], {})}
+    for key, row in fresh.items():
+        expected.setdefault(key, {"v": None, "l": None, **row})
+    found: dict[int, dict[str, object]] = {}
+    for path in sorted(tmp_path.glob("*.parquet")):
+        file = pq.ParquetFile(path)
+        assert file.schema_arrow.names == file.read().schema.names
+        for row in file.read().to_pylist():
+            found[row["id"]] = {**dict.fromkeys(names), **row}
+    assert found == expected
+    assert ds.dataset(tmp_path).schema.names == ["id", "v", "l", *names]
+
+
+@pytest.mark.parametrize("groups", [0, 1])
+def test_a_file_without_rows_stays_as_it_is(tmp_path: Path, groups: int) -> None:
+    path = tmp_path / "empty.parquet"
+    schema = pa.schema({"id": pa.int64(), "v": pa.float64()})
+    with pq.ParquetWriter(path, schema) as writer:
+        if groups:
+            writer.write_table(schema.empty_table())
+    before = path.read_bytes()
+    floodwall.merge(_many(2, [1], {(1, 0)}), path, "update", "id", new_columns="add")
+    assert path.read_bytes() == before
+
+
+def test_no_row_is_left_beside_new_columns(tmp_path: Path) -> None:
+    path = tmp_path / "f.parquet"
+    pq.write_table(pa.table({"id": [1, 2], "v": [1.0, 2.0]}), path)
+    options = {"new_columns": "add", "allow_delete_all": True}
+    result = floodwall.merge(_many(2, [], set()), path, "full_merge", "id", **options)
+    assert result.deleted == 2
+    assert pq.read_table(path).num_rows == 0

@@ -70,8 +70,7 @@ std::shared_ptr<arrow::Array> Decimals(int precision, bool nulls) {
     values.push_back(random() % 2 == 0 ? value : -value);
   }
   std::unique_ptr<arrow::ArrayBuilder> builder;
-  EXPECT_TRUE(
-      arrow::MakeBuilder(arrow::default_memory_pool(), TypeOf(precision), &builder).ok());
+  EXPECT_TRUE(arrow::MakeBuilder(arrow::default_memory_pool(), TypeOf(precision), &builder).ok());
   for (size_t i = 0; i < values.size(); ++i) {
     if (nulls && i % 5 == 4) {
       EXPECT_TRUE(builder->AppendNull().ok());
@@ -143,30 +142,29 @@ TEST(StoredDecimals, EveryFormReadsBackInsideOtherTypes) {
     arrow::StringBuilder words;
     for (int64_t i = 0; i < n; ++i) {
       if (i % 3 == 0) {
-        ASSERT_TRUE((i % 21 == 0 ? offsets.AppendNull() : offsets.Append(static_cast<int>(i))).ok());
+        ASSERT_TRUE(
+            (i % 21 == 0 ? offsets.AppendNull() : offsets.Append(static_cast<int>(i))).ok());
       }
       ASSERT_TRUE(keys.Append(static_cast<int>(i)).ok());
       ASSERT_TRUE(words.Append(std::string(static_cast<size_t>(i % 4), 'w')).ok());
     }
     ASSERT_TRUE(offsets.Append(static_cast<int>(n)).ok());
-    const auto items =
-        arrow::StructArray::Make({words.Finish().ValueOrDie(), decimals},
-                                 {arrow::field("word", arrow::utf8()),
-                                  arrow::field("d", decimals->type())})
-            .ValueOrDie();
+    const auto items = arrow::StructArray::Make({words.Finish().ValueOrDie(), decimals},
+                                                {arrow::field("word", arrow::utf8()),
+                                                 arrow::field("d", decimals->type())})
+                           .ValueOrDie();
     const auto values = arrow::MapArray::FromArrays(offsets.Finish().ValueOrDie(),
                                                     keys.Finish().ValueOrDie(), items)
                             .ValueOrDie();
-    const auto word = PrimitiveNode::Make("word", Repetition::OPTIONAL,
-                                          parquet::LogicalType::String(),
-                                          parquet::Type::BYTE_ARRAY);
+    const auto word = PrimitiveNode::Make(
+        "word", Repetition::OPTIONAL, parquet::LogicalType::String(), parquet::Type::BYTE_ARRAY);
     const auto value = GroupNode::Make("value", Repetition::OPTIONAL,
                                        {word, Leaf("d", Repetition::OPTIONAL, form)});
     const auto key = PrimitiveNode::Make("key", Repetition::REQUIRED, parquet::Type::INT32);
-    const auto map = GroupNode::Make("m", Repetition::OPTIONAL,
-                                     {GroupNode::Make("key_value", Repetition::REPEATED,
-                                                      {key, value})},
-                                     parquet::LogicalType::Map());
+    const auto map =
+        GroupNode::Make("m", Repetition::OPTIONAL,
+                        {GroupNode::Make("key_value", Repetition::REPEATED, {key, value})},
+                        parquet::LogicalType::Map());
     const auto read = RoundTrip(map, values);
     ASSERT_TRUE(read->Equals(*values)) << read->ToString();
     const auto part = values->Slice(3, 11);
