@@ -148,7 +148,7 @@ arrow::Result<std::unique_ptr<NewFile>> NewFile::Make(const FileStyle& style,
   for (int c = 0; c < root->field_count(); ++c) {
     const auto& field = style.schema->field(c);
     ARROW_ASSIGN_OR_RAISE(auto stored, StoredType(*root->field(c), PlainType(field->type())));
-    out->stored_.push_back(field->WithType(std::move(stored)));
+    out->stored_.push_back(field->WithType(stored));
   }
   ARROW_ASSIGN_OR_RAISE(auto note, SchemaNote(*style.schema, pool));
   auto writer = parquet::ParquetFileWriter::Open(out->sink_, std::move(root), style.properties,

@@ -21,7 +21,7 @@ arrow::Result<std::unique_ptr<OneColumnFile>> OneColumnFile::Make(
   out->pool_ = pool;
   out->path_ = staged->path();
   ARROW_ASSIGN_OR_RAISE(auto stored, StoredType(node, field->type()));
-  out->schema_ = arrow::schema({field->WithType(std::move(stored))});
+  out->schema_ = arrow::schema({field->WithType(stored)});
   ARROW_ASSIGN_OR_RAISE(out->sink_, StagedOutput::Make(std::move(staged), pool));
   const auto root = GroupNode::Make("schema", parquet::Repetition::REQUIRED, {CloneNode(node)});
   parquet::ArrowWriterProperties::Builder arrow_properties;

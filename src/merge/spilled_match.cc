@@ -118,7 +118,7 @@ class SpilledMatcher {
     KeyBatch keys(context_->read_pool);
     ARROW_RETURN_NOT_OK(source_->ForEachBatch(
         columns, [&](int64_t first, const arrow::RecordBatch& batch) -> arrow::Status {
-          const auto arrays = batch.columns();
+          const auto& arrays = batch.columns();
           ARROW_RETURN_NOT_OK(encoder.Encode({arrays.begin(), arrays.begin() + key_count}, &keys));
           if (order) {
             ARROW_RETURN_NOT_OK(order->Load({arrays.begin() + key_count, arrays.end()}));
@@ -251,7 +251,7 @@ class SpilledMatcher {
   /// A group that does not fit after all is halved; a single partition is split.
   arrow::Status MatchGroup(const std::vector<Part>& group, int depth) {
     IndexPartition index(schema_, order_types_, index_bytes_, context_);
-    const arrow::Status loaded = index.Load(group);
+    arrow::Status loaded = index.Load(group);
     if (loaded.ok()) return Probe(index);
     if (!IndexPartition::IsFull(loaded)) return loaded;
     index.Clear();
@@ -305,9 +305,8 @@ class SpilledMatcher {
       if (copies_.size() < kExamples) copies_.push_back(position);
     }
     if (strategy_ == MergeStrategy::kFullMerge) target_->removed().Clear(position);
-    if (strategy_ == MergeStrategy::kDelete) {
-      target_->removed().Set(position);
-    } else if (!first && duplicates_ == TargetDuplicates::kCollapse) {
+    if (strategy_ == MergeStrategy::kDelete ||
+        (!first && duplicates_ == TargetDuplicates::kCollapse)) {
       target_->removed().Set(position);
     } else if (ReplacesRows(strategy_)) {
       ++groups_[GroupOf(position)]->replaced;

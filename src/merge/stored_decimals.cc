@@ -34,18 +34,18 @@ bool IsDecimal(const PrimitiveNode& leaf) {
 }
 
 /// The same type around other children.
-arrow::Result<TypePtr> WithFields(const arrow::DataType& type, arrow::FieldVector fields) {
+arrow::Result<TypePtr> WithFields(const arrow::DataType& type, const arrow::FieldVector& fields) {
   switch (type.id()) {
-    case arrow::Type::STRUCT: return arrow::struct_(std::move(fields));
-    case arrow::Type::LIST: return arrow::list(std::move(fields[0]));
-    case arrow::Type::LARGE_LIST: return arrow::large_list(std::move(fields[0]));
+    case arrow::Type::STRUCT: return arrow::struct_(fields);
+    case arrow::Type::LIST: return arrow::list(fields[0]);
+    case arrow::Type::LARGE_LIST: return arrow::large_list(fields[0]);
     case arrow::Type::FIXED_SIZE_LIST:
       return arrow::fixed_size_list(
           std::move(fields[0]), checked_cast<const arrow::FixedSizeListType&>(type).list_size());
     case arrow::Type::MAP: {
       ARROW_ASSIGN_OR_RAISE(
-          auto map, arrow::MapType::Make(std::move(fields[0]),
-                                         checked_cast<const arrow::MapType&>(type).keys_sorted()));
+          auto map,
+          arrow::MapType::Make(fields[0], checked_cast<const arrow::MapType&>(type).keys_sorted()));
       return TypePtr(std::move(map));
     }
     default: return arrow::Status::NotImplemented("no decimals are stored in ", type.ToString());
@@ -69,9 +69,9 @@ class StoredTypes {
     for (const auto& field : type->fields()) {
       ARROW_ASSIGN_OR_RAISE(auto stored, Of(field->type()));
       same &= stored == field->type();
-      fields.push_back(field->WithType(std::move(stored)));
+      fields.push_back(field->WithType(stored));
     }
-    return same ? type : WithFields(*type, std::move(fields));
+    return same ? type : WithFields(*type, fields);
   }
 
   bool done() const { return next_ == leaves_.size(); }
@@ -119,7 +119,7 @@ class Layer {
                                             stored->field(static_cast<int>(i))->type()));
       data->child_data[i] = child->data();
     }
-    return arrow::MakeArray(std::move(data));
+    return arrow::MakeArray(data);
   }
 
  private:
