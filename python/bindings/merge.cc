@@ -12,6 +12,7 @@
 #include "arrow/util/compression.h"
 #include "arrow_stream.h"
 #include "errors.h"
+#include "floodwall/merge_plan.h"
 
 namespace nb = nanobind;
 
@@ -37,6 +38,14 @@ class MergeJob {
       result = source_ ? Merge(*source_, path_, options_) : Deduplicate(path_, options_);
     }
     return ValueOrThrow(std::move(result));
+  }
+  MergePlan Plan() {
+    arrow::Result<MergePlan> plan;
+    {
+      nb::gil_scoped_release release;
+      plan = PlanMerge(*source_, path_, options_);
+    }
+    return ValueOrThrow(std::move(plan));
   }
   MergeProgress progress() const { return control_->progress(); }
   void Cancel() { control_->Cancel(); }
@@ -142,6 +151,31 @@ void BindMerge(nb::module_& m) {
       .def_ro("threads", &MergeResult::threads)
       .def_ro("phase_seconds", &MergeResult::phase_seconds);
 
+  nb::enum_<KeyMatching>(m, "KeyMatching")
+      .value("in_memory", KeyMatching::kInMemory)
+      .value("in_passes", KeyMatching::kInPasses)
+      .value("partitioned", KeyMatching::kPartitioned);
+  nb::class_<MergePlan>(m, "Plan")
+      .def_ro("limit_bytes", &MergePlan::limit_bytes)
+      .def_ro("minimum_memory_bytes", &MergePlan::minimum_memory_bytes)
+      .def_ro("key_matching", &MergePlan::key_matching)
+      .def_ro("spills_rows", &MergePlan::spills_rows)
+      .def_ro("source_count", &MergePlan::source_count)
+      .def_ro("target_count_before", &MergePlan::target_count_before)
+      .def_ro("target_count_after", &MergePlan::target_count_after)
+      .def_ro("inserted", &MergePlan::inserted)
+      .def_ro("updated", &MergePlan::updated)
+      .def_ro("deleted", &MergePlan::deleted)
+      .def_ro("duplicates_dropped", &MergePlan::duplicates_dropped)
+      .def_ro("row_groups", &MergePlan::row_groups)
+      .def_ro("touched_row_groups", &MergePlan::touched_row_groups)
+      .def_ro("files", &MergePlan::files)
+      .def_ro("estimated_bytes_read", &MergePlan::estimated_bytes_read)
+      .def_ro("estimated_bytes_written", &MergePlan::estimated_bytes_written)
+      .def_ro("estimated_bytes_copied", &MergePlan::estimated_bytes_copied)
+      .def_ro("estimated_bytes_encoded", &MergePlan::estimated_bytes_encoded)
+      .def_ro("estimated_bytes_spilled", &MergePlan::estimated_bytes_spilled);
+
   nb::class_<MergeProgress>(m, "JobProgress")
       .def_ro("phase", &MergeProgress::phase)
       .def_ro("done_bytes", &MergeProgress::done_bytes)
@@ -162,6 +196,7 @@ void BindMerge(nb::module_& m) {
           },
           nb::arg("data").none(), nb::arg("kind"), nb::arg("path"), nb::arg("options"))
       .def("run", &MergeJob::Run)
+      .def("plan", &MergeJob::Plan)
       .def("progress", &MergeJob::progress)
       .def("cancel", &MergeJob::Cancel);
 

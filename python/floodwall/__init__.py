@@ -48,6 +48,7 @@ from floodwall.monitor import (
     mb_to_bytes,
 )
 from floodwall.performance import PerformanceMonitor
+from floodwall.plan import MergePlan, plan_merge
 from floodwall.pool import Admission, Budget, GuardedPool
 from floodwall.reclaim import Reclaimer, TrimResult, register_reclaimer, trim
 from floodwall.watch import Watch
@@ -70,6 +71,7 @@ __all__ = [
     "MemorySnapshot",
     "MergeError",
     "MergeFileMetadata",
+    "MergePlan",
     "MergeProgress",
     "MergeResult",
     "PartitionMoveError",
@@ -89,6 +91,7 @@ __all__ = [
     "max_pressure",
     "mb_to_bytes",
     "merge",
+    "plan_merge",
     "process_in_chunks",
     "recover",
     "register_reclaimer",

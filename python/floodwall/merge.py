@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import glob as globbing
 import os
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, TypeVar
-
-import pyarrow as pa
-import pyarrow.dataset as pads
+from typing import Any
 
 from floodwall import _core
 from floodwall.errors import MergeError
+from floodwall.merge_options import choose, make_options, names, open_source, positive
 from floodwall.merge_result import (
     MergeFileMetadata,
     MergeProgress,
@@ -34,71 +30,6 @@ __all__ = [
 ]
 
 _POLL_SECONDS = 0.1
-
-_Choice = TypeVar("_Choice")
-
-
-def _choose(argument: str, value: object, enum: type[_Choice]) -> _Choice:
-    names = [name for name in dir(enum) if not name.startswith("_") and name.islower()]
-    names = [name for name in names if isinstance(getattr(enum, name), enum)]
-    if value in names:
-        return getattr(enum, str(value))  # type: ignore[no-any-return]
-    allowed = ", ".join(repr(name) for name in names)
-    raise MergeError(f"{argument} must be one of {allowed}; got {value!r}")
-
-
-def _names(argument: str, value: str | Sequence[str]) -> list[str]:
-    names = [value] if isinstance(value, str) else list(value)
-    if not all(isinstance(name, str) for name in names):
-        raise TypeError(f"{argument} must be column names, got {value!r}")
-    return names
-
-
-def _positive(argument: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{argument} must be an integer, got {value!r}")
-    if value <= 0:
-        raise MergeError(f"{argument} must be positive, got {value}")
-    return value
-
-
-def _parquet_paths(data: Sequence[object]) -> list[str]:
-    paths: list[str] = []
-    for item in data:
-        text = os.fspath(item)  # type: ignore[call-overload]
-        if Path(text).is_dir():
-            found = sorted(str(path) for path in Path(text).rglob("*.parquet"))
-        elif Path(text).exists() or not globbing.has_magic(text):
-            found = [text]
-        else:
-            found = sorted(globbing.glob(text, recursive=True))  # noqa: PTH207 - absolute patterns too
-        if not found:
-            raise MergeError(f"data names no Parquet file: {text!r}")
-        paths += found
-    return paths
-
-
-def _open_source(data: object) -> tuple[object, str]:
-    """Return what the core takes, and whether it is rows held by the caller, a stream or files."""
-    if isinstance(data, pa.Table | pa.RecordBatch):
-        return (
-            pa.Table.from_batches([data]) if isinstance(data, pa.RecordBatch) else data
-        ), "table"
-    if isinstance(data, str | os.PathLike):
-        return _parquet_paths([data]), "parquet"
-    if isinstance(data, pads.Dataset):
-        return data.scanner(batch_readahead=1, fragment_readahead=1).to_reader(), "stream"
-    if isinstance(data, list | tuple) and data:
-        if all(isinstance(item, pa.Table) for item in data):
-            return pa.concat_tables(data, promote_options="permissive"), "table"
-        if all(isinstance(item, str | os.PathLike) for item in data):
-            return _parquet_paths(data), "parquet"
-    if hasattr(data, "__arrow_c_stream__"):
-        return data, "stream"
-    raise TypeError(
-        "data must be a pyarrow Table, a list of Tables, an object with __arrow_c_stream__ "
-        f"(polars, pandas, duckdb ...), a Dataset, or paths of Parquet files; got {type(data)}"
-    )
 
 
 def _to_progress(core: _core.JobProgress) -> MergeProgress:
@@ -122,26 +53,27 @@ def _check(monitor: MemoryMonitor) -> None:
         )
 
 
-def _run(
+def run_job(
+    work: Callable[[], Any],
     job: _core.MergeJob,
     progress: Callable[[MergeProgress], object] | None,
     monitor: MemoryMonitor | None,
 ) -> Any:
-    """Run a job in a thread of its own, so that this one can report and be interrupted."""
+    """Run a job's work in a thread of its own, so that this one can report and be interrupted."""
     if monitor is not None:
         _check(monitor)
     outcome: list[Any] = []
     finished = threading.Event()
 
-    def work() -> None:
+    def run() -> None:
         try:
-            outcome.append(job.run())
+            outcome.append(work())
         except BaseException as error:  # handed to the waiting thread whole
             outcome.append(error)
         finally:
             finished.set()
 
-    thread = threading.Thread(target=work, name="floodwall-merge", daemon=True)
+    thread = threading.Thread(target=run, name="floodwall-merge", daemon=True)
     thread.start()
     try:
         while not finished.wait(_POLL_SECONDS):
@@ -250,44 +182,27 @@ def merge(
     On any error before the commit point the dataset is as it was. A killed merge leaves the old
     dataset, or one that the next merge or ``recover`` completes.
     """
-    options = _core.MergeOptions()
-    options.strategy = _choose("strategy", strategy, _core.MergeStrategy)
-    options.key_columns = _names("key_columns", key_columns)
-    options.max_memory_bytes = to_bytes("max_memory", "auto" if max_memory is None else max_memory)
-    options.source_duplicates = _choose(
-        "source_duplicates", source_duplicates, _core.SourceDuplicates
+    options = make_options(
+        strategy,
+        key_columns,
+        max_memory=max_memory,
+        source_duplicates=source_duplicates,
+        order_by=order_by,
+        target_duplicates=target_duplicates,
+        null_keys=null_keys,
+        missing_columns=missing_columns,
+        new_columns=new_columns,
+        partition_columns=partition_columns,
+        partition_moves=partition_moves,
+        compression=compression,
+        max_rows_per_file=max_rows_per_file,
+        row_group_bytes=row_group_bytes,
+        allow_delete_all=allow_delete_all,
+        spill_directory=spill_directory,
+        max_spill=max_spill,
+        threads=threads,
     )
-    options.order_by = [] if order_by is None else _names("order_by", order_by)
-    options.target_duplicates = _choose(
-        "target_duplicates", target_duplicates, _core.TargetDuplicates
-    )
-    if not isinstance(allow_delete_all, bool):
-        raise TypeError(f"allow_delete_all must be True or False, got {allow_delete_all!r}")
-    options.allow_delete_all = allow_delete_all
-    options.null_keys = _choose("null_keys", null_keys, _core.NullKeys)
-    options.missing_columns = _choose("missing_columns", missing_columns, _core.MissingColumns)
-    options.new_columns = _choose("new_columns", new_columns, _core.NewColumns)
-    if partition_columns is not None:
-        options.partition_columns = _names("partition_columns", partition_columns)
-    options.partition_moves = _choose("partition_moves", partition_moves, _core.PartitionMoves)
-    options.max_rows_per_file = _positive("max_rows_per_file", max_rows_per_file)
-    options.row_group_bytes = to_bytes("row_group_bytes", row_group_bytes)
-    if spill_directory is not None:
-        options.spill_directory = os.fspath(spill_directory)
-        if not options.spill_directory:
-            raise MergeError("spill_directory must name a directory, got an empty path")
-    if max_spill is not None:
-        options.max_spill_bytes = to_bytes("max_spill", max_spill)
-    options.threads = 0 if threads is None else _positive("threads", threads)
-    if compression is not None:
-        name = "uncompressed" if compression.lower() == "none" else compression.lower()
-        if name not in ("snappy", "gzip", "lz4", "zstd", "brotli", "uncompressed"):
-            raise MergeError(
-                "compression must be snappy, gzip, lz4, zstd, brotli or uncompressed; "
-                f"got {compression!r}"
-            )
-        options.set_compression(name)
-    source, kind = _open_source(data)
+    source, kind = open_source(data)
     return _finish(strategy, source, kind, path, options, progress, memory_monitor)
 
 
@@ -324,14 +239,14 @@ def deduplicate(
     the removed rows. Raises what ``merge`` raises.
     """
     options = _core.MergeOptions()
-    options.key_columns = _names("key_columns", key_columns)
-    options.order_by = [] if order_by is None else _names("order_by", order_by)
+    options.key_columns = names("key_columns", key_columns)
+    options.order_by = [] if order_by is None else names("order_by", order_by)
     if keep not in ("last", "first"):
         raise MergeError(f"keep must be one of 'last', 'first'; got {keep!r}")
-    options.source_duplicates = _choose("keep", keep, _core.SourceDuplicates)
+    options.source_duplicates = choose("keep", keep, _core.SourceDuplicates)
     options.max_memory_bytes = to_bytes("max_memory", "auto" if max_memory is None else max_memory)
-    options.null_keys = _choose("null_keys", null_keys, _core.NullKeys)
-    options.threads = 0 if threads is None else _positive("threads", threads)
+    options.null_keys = choose("null_keys", null_keys, _core.NullKeys)
+    options.threads = 0 if threads is None else positive("threads", threads)
     return _finish("deduplicate", None, "none", path, options, progress, memory_monitor)
 
 
@@ -349,9 +264,9 @@ def _finish(
         from floodwall.cli.progress import show_progress
 
         with show_progress() as report:
-            core = _run(job, report, memory_monitor)
+            core = run_job(job.run, job, report, memory_monitor)
     else:
-        core = _run(job, progress or None, memory_monitor)
+        core = run_job(job.run, job, progress or None, memory_monitor)
     return MergeResult(
         strategy=strategy,
         source_count=core.source_count,

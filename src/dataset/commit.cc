@@ -242,6 +242,8 @@ arrow::Status Commit::Publish(const std::vector<DatasetFile>& expected) {
                             "; the merge is committed: the next merge or recovery completes it");
 }
 
+bool CommitIsPending(const std::string& root) { return Exists(CommittedPath(root)); }
+
 arrow::Result<RecoveryResult> RecoverDataset(Storage* storage, const std::string& path) {
   ARROW_ASSIGN_OR_RAISE(const DatasetListing listing, ListDataset(path));
   if (!Exists(listing.root)) {

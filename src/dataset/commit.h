@@ -79,6 +79,9 @@ class Commit {
   std::unique_ptr<State> state_;
 };
 
+/// Whether a commit has passed its commit point and waits for recovery, or for its writer.
+bool CommitIsPending(const std::string& root);
+
 /// Rolls a committed journal forward, else deletes stages. Takes the lock itself.
 /// A dataset without `_floodwall/` is left untouched and reported clean.
 arrow::Result<RecoveryResult> RecoverDataset(Storage* storage, const std::string& path);

@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "arrow/result.h"
+#include "floodwall/merge_plan.h"
 #include "merge/row_bitmap.h"
 #include "merge/row_source.h"
 #include "merge/source_partitions.h"
@@ -29,6 +30,7 @@ struct KeyMatch {
   /// Rows to replace, where their positions do not fit in the target's row groups: position and
   /// ordinal, sorted by position when the source is resident, else ordinal and position.
   std::unique_ptr<RecordSorter> spilled;
+  KeyMatching method = KeyMatching::kInMemory;
 };
 
 /// Also marks what becomes of each row of the target. The keys of a partitioned target are matched

@@ -1,7 +1,6 @@
 #include "floodwall/merge.h"
 
 #include <chrono>
-#include <set>
 
 #include "arrow/compute/initialize.h"
 #include "arrow/table.h"
@@ -9,11 +8,11 @@
 #include "floodwall/error.h"
 #include "merge/insert.h"
 #include "merge/key_matching.h"
+#include "merge/merge_checks.h"
 #include "merge/merge_with.h"
 #include "merge/publication.h"
 #include "merge/rewrite.h"
 #include "merge/row_source.h"
-#include "merge/source_keys.h"
 #include "merge/source_partitions.h"
 #include "merge/strategy.h"
 #include "merge/target_duplicates.h"
@@ -26,54 +25,6 @@ using Clock = std::chrono::steady_clock;
 
 double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-arrow::Status Refuse(const std::string& message) {
-  return MakeError(ErrorKind::kInvalidMerge, message);
-}
-
-arrow::Status CheckOptions(const MergeOptions& options) {
-  if (options.key_columns.empty()) return Refuse("key_columns must name at least one column");
-  std::set<std::string> seen;
-  for (const std::string& name : options.key_columns) {
-    if (name.empty()) return Refuse("key_columns must not contain an empty name");
-    if (!seen.insert(name).second)
-      return Refuse("key_columns names a column twice: '" + name + "'");
-  }
-  if (options.max_memory_bytes <= 0) {
-    return Refuse("max_memory must be positive, got " + std::to_string(options.max_memory_bytes));
-  }
-  if (options.max_rows_per_file <= 0) {
-    return Refuse("max_rows_per_file must be positive, got " +
-                  std::to_string(options.max_rows_per_file));
-  }
-  if (options.row_group_bytes <= 0) {
-    return Refuse("row_group_bytes must be positive, got " +
-                  std::to_string(options.row_group_bytes));
-  }
-  if (options.threads < 0) {
-    return Refuse("threads must be 0 (automatic) or positive, got " +
-                  std::to_string(options.threads));
-  }
-  if (options.partition_columns) {
-    std::set<std::string> names;
-    for (const std::string& name : *options.partition_columns) {
-      if (!names.insert(name).second) {
-        return Refuse("partition_columns names a column twice: '" + name + "'");
-      }
-    }
-  }
-  if (!options.order_by.empty() && options.source_duplicates == SourceDuplicates::kError) {
-    return Refuse(
-        "order_by decides among duplicate source rows, source_duplicates='error' allows none; "
-        "choose one");
-  }
-  if (options.strategy == MergeStrategy::kInsert &&
-      options.target_duplicates == TargetDuplicates::kCollapse) {
-    return Refuse(
-        "target_duplicates='collapse' removes rows, strategy 'insert' touches no existing row");
-  }
-  return arrow::Status::OK();
 }
 
 /// One merge from the lock to the result.
@@ -90,21 +41,8 @@ class MergeRun {
     StartPhase("plan");
     ARROW_ASSIGN_OR_RAISE(DatasetListing listing, ListDataset(path));
     ARROW_ASSIGN_OR_RAISE(source_, RowSource::Make(merge_source, &context_));
-    ARROW_RETURN_NOT_OK(CheckKeysInSource(*source_->schema(), options_));
-    if (!listing.exists && !InsertsRows(options_.strategy)) {
-      return Refuse(std::string("cannot ") +
-                    (options_.strategy == MergeStrategy::kUpdate ? "update" : "delete from") +
-                    " a non-existent target: '" + path + "'");
-    }
-    if (source_->num_rows() == 0) {
-      const bool full = options_.strategy == MergeStrategy::kFullMerge;
-      if (full && !options_.allow_delete_all) {
-        return Refuse(
-            "full_merge with a source without rows would delete every row of the target; pass "
-            "allow_delete_all=True if that is meant");
-      }
-      if (!full || !listing.exists) return NothingToDo(listing);
-    }
+    ARROW_ASSIGN_OR_RAISE(const bool any, CheckInputs(*source_, listing, path, options_));
+    if (!any) return NothingToDo(listing);
     if (!listing.exists) ARROW_RETURN_NOT_OK(CreateRoot(listing.root));
     ARROW_RETURN_NOT_OK(OpenTarget(path));
     context_.OpenSpill(target_.listing().root, calls);
@@ -118,7 +56,10 @@ class MergeRun {
     result_.threads = options_.threads > 0 ? options_.threads : UsableCpus();
     StartPhase("plan");
     ARROW_ASSIGN_OR_RAISE(const DatasetListing listing, ListDataset(path));
-    if (!listing.exists) return Refuse("cannot deduplicate a non-existent target: '" + path + "'");
+    if (!listing.exists) {
+      return MakeError(ErrorKind::kInvalidMerge,
+                       "cannot deduplicate a non-existent target: '" + path + "'");
+    }
     ARROW_ASSIGN_OR_RAISE(const auto nothing,
                           arrow::Table::MakeEmpty(arrow::schema(arrow::FieldVector{})));
     ARROW_ASSIGN_OR_RAISE(source_, RowSource::Make(MergeSource::FromTable(nothing), &context_));
@@ -193,7 +134,7 @@ class MergeRun {
     // A row that moves to another partition is removed and added, and neither deleted nor inserted.
     const int64_t moved = match.moved ? match.moved->Count() : 0;
     result_.deleted = match.removed - moved;
-    if (moved > 0) ARROW_RETURN_NOT_OK(CheckMovedRows());
+    if (moved > 0) ARROW_RETURN_NOT_OK(CheckMovedRows(*source_->schema(), target_, options_));
 
     StartPhase("rewrite");
     ARROW_ASSIGN_OR_RAISE(RowBitmap changed,
@@ -222,28 +163,11 @@ class MergeRun {
     }
 
     StartPhase("insert");
-    if (target_.listing().single_file && added > 0) {
-      return Refuse("new rows need a dataset directory, the target is a single file: '" +
-                    target_.AbsolutePath(target_.files().front()) + "'");
-    }
+    if (added > 0) ARROW_RETURN_NOT_OK(CheckNewRows(target_));
     ARROW_ASSIGN_OR_RAISE(const auto inserted,
                           InsertRows(target_, source_.get(), partitions, wanted, added, storage_,
                                      commit_.get(), &context_));
     return Publish(rewritten, inserted);
-  }
-
-  /// A moved row is written anew from the source alone.
-  arrow::Status CheckMovedRows() const {
-    if (options_.missing_columns == MissingColumns::kNull) return arrow::Status::OK();
-    for (const auto& field : target_.columns()) {
-      if (source_->schema()->GetFieldIndex(field->name()) >= 0) continue;
-      return MakeError(ErrorKind::kSchemaMismatch,
-                       "rows move to another partition, but the source lacks column '" +
-                           field->name() +
-                           "', whose values would be lost; add it to the source, or pass "
-                           "missing_columns='null'");
-    }
-    return arrow::Status::OK();
   }
 
   arrow::Result<MergeResult> Publish(const std::vector<RewrittenFile>& rewritten,
@@ -320,7 +244,8 @@ arrow::Result<MergeResult> Deduplicate(const std::string& path, const MergeOptio
   options.strategy = MergeStrategy::kDelete;  // rows only go away: no value is replaced
   ARROW_RETURN_NOT_OK(CheckOptions(options));
   if (options.source_duplicates == SourceDuplicates::kError) {
-    return Refuse("deduplicate keeps the 'last' or the 'first' row of a key");
+    return MakeError(ErrorKind::kInvalidMerge,
+                     "deduplicate keeps the 'last' or the 'first' row of a key");
   }
   MergeRun run(options);
   return run.RunDeduplicate(path);

@@ -19,9 +19,6 @@
 namespace floodwall {
 namespace {
 
-/// Source rows of a window of the target take at least so much when they come from spill files.
-constexpr int64_t kLeastShare = 2 * kMiB;
-
 class FileRewriter {
  public:
   FileRewriter(Target* target, size_t file, RowSource* source, Storage* storage, Commit* commit,
@@ -305,23 +302,10 @@ arrow::Result<std::vector<RewrittenFile>> RewriteFiles(Target* target, RowSource
                                                        RecordSorter* spilled, Storage* storage,
                                                        Commit* commit, int threads,
                                                        RowBitmap* changed, RunContext* context) {
-  ARROW_ASSIGN_OR_RAISE(RewriteNeed need, SumUpNeed(*target, *source->schema(), context));
+  ARROW_ASSIGN_OR_RAISE(const RewriteNeed need, SumUpNeed(*target, source, context));
   if (need.touched.empty()) return std::vector<RewrittenFile>{};
   context->progress.StartPhase("rewrite", need.total_bytes, need.total_rows);
 
-  // Where rows are only removed, the source's other columns are not looked at.
-  int64_t row_bytes = 0;
-  if (need.all_rows > 0) {
-    ARROW_ASSIGN_OR_RAISE(row_bytes, source->LoadedBytesPerRow());
-  }
-  // New values of a slice exist as Arrow values and as Parquet pages at once, of one column.
-  double widest = 32;
-  if (need.all_rows > 0) {
-    ARROW_ASSIGN_OR_RAISE(const auto value_bytes, source->LogicalBytesPerValue());
-    for (const double bytes : value_bytes) widest = std::max(widest, 2 * bytes);
-  }
-  need.task += 4 * std::min(need.group_rows, ColumnRecoder::kSliceRows) *
-               static_cast<int64_t>(std::min(widest, 2048.0));
   const int64_t limit = context->options.max_memory_bytes;
   std::vector<RewrittenFile> out(need.touched.size());
   const auto count = static_cast<int64_t>(need.touched.size());
@@ -333,14 +317,11 @@ arrow::Result<std::vector<RewrittenFile>> RewriteFiles(Target* target, RowSource
     return arrow::Status::OK();
   };
 
-  // Loading a row touches it twice for a moment (the batch and what is taken from it), beside
-  // its ordinal.
-  const int64_t loaded = row_bytes == 0 ? 0 : need.all_rows * (row_bytes * 3 / 2 + 8);
   int64_t held = context->budget->used_bytes();
-  if (spilled == nullptr && held + need.task + loaded <= limit) {
+  if (spilled == nullptr && held + need.task + need.loaded_bytes <= limit) {
     // As many threads as the budget carries beside all source rows.
     int workers = threads;
-    while (workers > 1 && held + workers * need.task + loaded > limit) --workers;
+    while (workers > 1 && held + workers * need.task + need.loaded_bytes > limit) --workers;
     std::shared_ptr<const RowSet> rows;
     if (need.all_rows > 0) {
       std::vector<int64_t> ordinals;
@@ -369,15 +350,14 @@ arrow::Result<std::vector<RewrittenFile>> RewriteFiles(Target* target, RowSource
   }
   // A sorter gives its memory back when it is read.
   if (spilled != nullptr && !source->resident()) held -= spilled->memory_bytes();
-  // Of one row group the matches are in memory, and of its rows at least a window.
-  const int64_t matches = need.group_rows * static_cast<int64_t>(sizeof(RowMatch));
-  const int64_t rows_need = source->resident() ? RecordSorter::kMinimumBytes : kLeastShare;
-  const int64_t minimum = held + need.task + (spilled != nullptr ? matches + rows_need : 0);
+  const int64_t minimum =
+      held + need.task + (spilled != nullptr ? need.SpilledMatches(source->resident()) : 0);
   if (minimum > limit) {
     return context->TooSmall("rewriting one row group takes " + FormatBytes(minimum - held) +
                                  " beside the " + FormatBytes(held) + " in use",
                              minimum + minimum / 16);
   }
+  const int64_t matches = need.group_rows * static_cast<int64_t>(sizeof(RowMatch));
   ARROW_ASSIGN_OR_RAISE(auto loader,
                         GroupLoader::Make(*target, source, need.columns, spilled,
                                           limit - held - need.task - matches, context));

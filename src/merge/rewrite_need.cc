@@ -7,6 +7,7 @@
 #include "merge/field_recoder.h"
 #include "merge/page_patcher.h"
 #include "merge/row_edits.h"
+#include "spill/record_sorter.h"
 
 namespace floodwall {
 namespace {
@@ -57,10 +58,15 @@ arrow::Result<int64_t> TaskNeed(const TargetFile& target,
 
 }  // namespace
 
-arrow::Result<RewriteNeed> SumUpNeed(const Target& target, const arrow::Schema& source,
-                                     RunContext* context) {
+int64_t RewriteNeed::SpilledMatches(bool resident) const {
+  return group_rows * static_cast<int64_t>(sizeof(RowMatch)) +
+         (resident ? RecordSorter::kMinimumBytes : kLeastShare);
+}
+
+arrow::Result<RewriteNeed> SumUpNeed(const Target& target, RowSource* source, RunContext* context) {
   RewriteNeed out;
-  std::vector<bool> taken(static_cast<size_t>(source.num_fields()), false);
+  const arrow::Schema& schema = *source->schema();
+  std::vector<bool> taken(static_cast<size_t>(schema.num_fields()), false);
   for (size_t f = 0; f < target.files().size(); ++f) {
     const TargetFile& file = target.files()[f];
     if (!file.touched && !file.gains_columns) continue;
@@ -69,7 +75,7 @@ arrow::Result<RewriteNeed> SumUpNeed(const Target& target, const arrow::Schema& 
     out.total_rows += file.num_rows;
     ARROW_ASSIGN_OR_RAISE(
         auto opened, ParquetSource::Open(target.AbsolutePath(file), context->read_pool->budget()));
-    const auto plans = PlanFields(*opened, source, target, context->options);
+    const auto plans = PlanFields(*opened, schema, target, context->options);
     for (const FieldPlan& plan : plans) {
       if (plan.replace && plan.source_column >= 0) {
         taken[static_cast<size_t>(plan.source_column)] = true;
@@ -82,9 +88,22 @@ arrow::Result<RewriteNeed> SumUpNeed(const Target& target, const arrow::Schema& 
       out.all_rows += group.replaced;
     }
   }
-  for (int c = 0; c < source.num_fields(); ++c) {
-    if (taken[static_cast<size_t>(c)]) out.columns.push_back(source.field(c)->name());
+  for (int c = 0; c < schema.num_fields(); ++c) {
+    if (taken[static_cast<size_t>(c)]) out.columns.push_back(schema.field(c)->name());
   }
+  // Where rows are only removed, the source's other columns are not looked at.
+  double widest = 32;
+  if (out.all_rows > 0) {
+    ARROW_ASSIGN_OR_RAISE(const int64_t row_bytes, source->LoadedBytesPerRow());
+    // Loading a row touches it twice for a moment (the batch and what is taken from it), beside
+    // its ordinal.
+    out.loaded_bytes = row_bytes == 0 ? 0 : out.all_rows * (row_bytes * 3 / 2 + 8);
+    // New values of a slice exist as Arrow values and as Parquet pages at once, of one column.
+    ARROW_ASSIGN_OR_RAISE(const auto value_bytes, source->LogicalBytesPerValue());
+    for (const double bytes : value_bytes) widest = std::max(widest, 2 * bytes);
+  }
+  out.task += 4 * std::min(out.group_rows, ColumnRecoder::kSliceRows) *
+              static_cast<int64_t>(std::min(widest, 2048.0));
   return out;
 }
 

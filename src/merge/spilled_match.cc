@@ -23,8 +23,6 @@ constexpr int kMaxDepth = 16;
 constexpr size_t kExamples = 10;
 /// Reading a row decodes it: counted as so many bytes when plans are compared.
 constexpr int64_t kDecodeBytes = 16;
-/// What reading key columns and spilled keys takes beside the shares.
-constexpr int64_t kReadRoom = 4 * kMiB;
 
 using Part = IndexPartition::Part;
 
@@ -41,6 +39,7 @@ class SpilledMatcher {
     ARROW_RETURN_NOT_OK(Plan());
     context_->progress.StartPhase("ingest", 0, source_->num_rows());
     ARROW_RETURN_NOT_OK(PartitionSource());
+    out_.method = several_passes_ ? KeyMatching::kInPasses : KeyMatching::kPartitioned;
     ARROW_RETURN_NOT_OK(several_passes_ ? MatchInPasses() : MatchByPartition());
     ARROW_RETURN_NOT_OK(CheckDuplicates());
     out_.distinct = source_->num_rows() - out_.dropped;
@@ -55,8 +54,8 @@ class SpilledMatcher {
     auto wins = RowBitmap::Make(rows, context_->index_pool);
     auto matched = RowBitmap::Make(rows, context_->index_pool);
     const int64_t left = context_->budget->available_bytes();
-    if (!wins.ok() || !matched.ok() || left < 4 * kReadRoom) {
-      const int64_t minimum = context_->budget->used_bytes() + 4 * kReadRoom + rows / 4;
+    if (!wins.ok() || !matched.ok() || left < 4 * kSpilledReadRoom) {
+      const int64_t minimum = context_->budget->used_bytes() + 4 * kSpilledReadRoom + rows / 4;
       return context_->TooSmall("matching " + std::to_string(rows) +
                                     " source rows takes two bits a row and a few buffers",
                                 minimum);
@@ -67,7 +66,7 @@ class SpilledMatcher {
     if (strategy_ == MergeStrategy::kFullMerge) {
       for (int64_t row = 0; row < target_->num_rows(); ++row) target_->removed().Set(row);
     }
-    const int64_t room = context_->budget->available_bytes() - kReadRoom;
+    const int64_t room = context_->budget->available_bytes() - kSpilledReadRoom;
     index_bytes_ = room / 2;
     block_room_ = room / 4;
     if (ReplacesRows(strategy_)) {

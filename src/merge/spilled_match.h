@@ -13,11 +13,16 @@
 /// policy, kMemoryLimitTooSmall. Memory: two bits a source row, and of what is left of the
 /// budget half for an index, an eighth for the matches. Lifetime: borrows everything.
 
+#include "floodwall/bytes.h"
 #include "merge/key_matching.h"
 #include "merge/row_source.h"
 #include "merge/target.h"
 
 namespace floodwall {
+
+/// What reading key columns and spilled keys takes beside the shares. Four times as much must be
+/// free.
+constexpr int64_t kSpilledReadRoom = 4 * kMiB;
 
 arrow::Result<KeyMatch> MatchSpilled(RowSource* source, Target* target, RunContext* context);
 

@@ -41,7 +41,7 @@ arrow::Result<TypePtr> WithFields(const arrow::DataType& type, const arrow::Fiel
     case arrow::Type::LARGE_LIST: return arrow::large_list(fields[0]);
     case arrow::Type::FIXED_SIZE_LIST:
       return arrow::fixed_size_list(
-          std::move(fields[0]), checked_cast<const arrow::FixedSizeListType&>(type).list_size());
+          fields[0], checked_cast<const arrow::FixedSizeListType&>(type).list_size());
     case arrow::Type::MAP: {
       ARROW_ASSIGN_OR_RAISE(
           auto map,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import Any
 
 from floodwall._core import format_bytes
 from floodwall.merge import MergeResult, merge
+from floodwall.plan import plan_merge
 
 _EXAMPLE = """example:
   floodwall merge sales/ changes.parquet --on order_id,line --max-memory 128MiB
@@ -77,34 +79,42 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--max-spill", metavar="SIZE", help="most bytes on disk there (default: 90 %% of free)"
     )
     parser.add_argument("--threads", type=int, metavar="N", help="default: the usable CPUs")
+    parser.add_argument(
+        "--plan", action="store_true",
+        help="print what the merge would do, need and cost, and do nothing",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
     parser.add_argument("--no-progress", action="store_true", help="no progress on stderr")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Merge and print the result."""
-    result = merge(
-        args.source,
-        args.target,
-        args.strategy,
-        args.on.split(","),
-        max_memory=args.max_memory,
-        source_duplicates=args.source_duplicates,
-        order_by=args.order_by.split(",") if args.order_by else None,
-        target_duplicates=args.target_duplicates,
-        allow_delete_all=args.allow_delete_all,
-        null_keys=args.null_keys,
-        missing_columns=args.missing_columns,
-        new_columns=args.new_columns,
-        partition_columns=args.partition_by.split(",") if args.partition_by else None,
-        partition_moves=args.partition_moves,
-        compression=args.compression,
-        spill_directory=args.spill_directory,
-        max_spill=args.max_spill,
-        threads=args.threads,
-        progress=not args.no_progress,
-    )
+    """Merge and print the result, or plan and print the plan."""
+    arguments: dict[str, Any] = {
+        "data": args.source,
+        "path": args.target,
+        "strategy": args.strategy,
+        "key_columns": args.on.split(","),
+        "max_memory": args.max_memory,
+        "source_duplicates": args.source_duplicates,
+        "order_by": args.order_by.split(",") if args.order_by else None,
+        "target_duplicates": args.target_duplicates,
+        "allow_delete_all": args.allow_delete_all,
+        "null_keys": args.null_keys,
+        "missing_columns": args.missing_columns,
+        "new_columns": args.new_columns,
+        "partition_columns": args.partition_by.split(",") if args.partition_by else None,
+        "partition_moves": args.partition_moves,
+        "compression": args.compression,
+        "spill_directory": args.spill_directory,
+        "max_spill": args.max_spill,
+        "threads": args.threads,
+    }
+    if args.plan:
+        plan = plan_merge(**arguments)
+        print(json.dumps(plan.to_dict()) if args.json else plan)
+        return 0
+    result = merge(**arguments, progress=not args.no_progress)
     print(json.dumps(result.to_dict()) if args.json else describe(result))
     return 0
 
