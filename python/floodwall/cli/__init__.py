@@ -15,6 +15,7 @@ import floodwall
 from floodwall.cli import deduplicate as deduplicate_command
 from floodwall.cli import explain as explain_command
 from floodwall.cli import merge as merge_command
+from floodwall.cli import plot as plot_command
 from floodwall.cli import recover as recover_command
 from floodwall.cli import run as run_command
 from floodwall.cli import status as status_command
@@ -38,6 +39,7 @@ def _make_parser() -> argparse.ArgumentParser:
     recover_command.add_parser(commands)
     run_command.add_parser(commands)
     explain_command.add_parser(commands)
+    plot_command.add_parser(commands)
     status_command.add_parser(commands)
     return parser
 
