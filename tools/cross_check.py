@@ -24,7 +24,7 @@ FLAGS = [
 ]  # fmt: skip
 SHARED = [
     "src/base/fork_epoch.cc", "src/probe/probe.cc", "src/probe/memory_events.cc",
-    "src/probe/cpu_quota.cc", "src/probe/darwin/darwin_figures.cc",
+    "src/probe/cpu_quota.cc", "src/probe/diagnosis.cc", "src/probe/darwin/darwin_figures.cc",
     "src/probe/windows/windows_figures.cc", "tests/cross/probe_check.cc",
 ]  # fmt: skip
 WINDOWS = [*SHARED, "src/probe/windows/windows_probe.cc"]

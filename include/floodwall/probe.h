@@ -59,6 +59,10 @@ class FLOODWALL_EXPORT MemoryProbe {
 
   /// The probe of this operating system, shared by the whole process.
   static std::shared_ptr<MemoryProbe> Native();
+  /// The figures of another process, and of the container it is in as far as this one can see it.
+  /// Where the system has no such probe it is one without any source. Keeps a few bytes for each
+  /// process that was ever asked for.
+  static std::shared_ptr<MemoryProbe> OfProcess(int64_t pid);
   /// A probe without any source: every reading is absent.
   static std::shared_ptr<MemoryProbe> Null();
 

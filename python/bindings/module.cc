@@ -12,6 +12,7 @@ void BindReclaim(nb::module_& m);
 void BindRun(nb::module_& m);
 void BindMonitor(nb::module_& m);
 void BindWatch(nb::module_& m);
+void BindDiagnosis(nb::module_& m);
 void BindMerge(nb::module_& m);
 void BindKeyMatcher(nb::module_& m);
 }  // namespace floodwall::python
@@ -28,6 +29,7 @@ NB_MODULE(_core, m) {
   floodwall::python::BindRun(m);
   floodwall::python::BindMonitor(m);
   floodwall::python::BindWatch(m);
+  floodwall::python::BindDiagnosis(m);
   floodwall::python::BindMerge(m);
   floodwall::python::BindKeyMatcher(m);
 }

@@ -166,36 +166,12 @@ void Keep(nb::dict* out, const char* name, const std::optional<T>& value) {
 }
 
 nb::dict TakeSnapshot(Monitor& monitor) {
-  MemorySnapshot s;
+  MemorySnapshot snapshot;
   {
     nb::gil_scoped_release release;
-    s = monitor.native().Snapshot();
+    snapshot = monitor.native().Snapshot();
   }
-  nb::dict out;
-  Keep(&out, "arrow_bytes", s.arrow_bytes);
-  Keep(&out, "arrow_all_pools_bytes", s.arrow_all_pools_bytes);
-  Keep(&out, "arrow_peak_bytes", s.arrow_peak_bytes);
-  Keep(&out, "rss_bytes", s.rss_bytes);
-  Keep(&out, "rss_anon_bytes", s.rss_anon_bytes);
-  Keep(&out, "rss_file_bytes", s.rss_file_bytes);
-  Keep(&out, "rss_peak_bytes", s.rss_peak_bytes);
-  Keep(&out, "limit_bytes", s.limit_bytes);
-  Keep(&out, "limit_source", s.limit_source);
-  Keep(&out, "used_bytes", s.used_bytes);
-  Keep(&out, "available_bytes", s.available_bytes);
-  Keep(&out, "host_available_bytes", s.host_available_bytes);
-  Keep(&out, "host_total_bytes", s.host_total_bytes);
-  Keep(&out, "swap_free_bytes", s.swap_free_bytes);
-  Keep(&out, "soft_limit_bytes", s.soft_limit_bytes);
-  Keep(&out, "soft_available_bytes", s.soft_available_bytes);
-  Keep(&out, "psi_some_avg10", s.psi_some_avg10);
-  Keep(&out, "psi_full_avg10", s.psi_full_avg10);
-  Keep(&out, "oom_kill_count", s.oom_kill_count);
-  Keep(&out, "unmanaged_bytes", s.unmanaged_bytes);
-  out["taken_at_ns"] = s.taken_at_ns;
-  out["sources"] = nb::cast(s.sources);
-  out["errors"] = nb::cast(s.errors);
-  return out;
+  return ToDict(snapshot);
 }
 
 nb::tuple GiveVerdict(Monitor& monitor) {
@@ -270,6 +246,34 @@ void BindPerformance(nb::module_& m) {
 }
 
 }  // namespace
+
+nb::dict ToDict(const MemorySnapshot& s) {
+  nb::dict out;
+  Keep(&out, "arrow_bytes", s.arrow_bytes);
+  Keep(&out, "arrow_all_pools_bytes", s.arrow_all_pools_bytes);
+  Keep(&out, "arrow_peak_bytes", s.arrow_peak_bytes);
+  Keep(&out, "rss_bytes", s.rss_bytes);
+  Keep(&out, "rss_anon_bytes", s.rss_anon_bytes);
+  Keep(&out, "rss_file_bytes", s.rss_file_bytes);
+  Keep(&out, "rss_peak_bytes", s.rss_peak_bytes);
+  Keep(&out, "limit_bytes", s.limit_bytes);
+  Keep(&out, "limit_source", s.limit_source);
+  Keep(&out, "used_bytes", s.used_bytes);
+  Keep(&out, "available_bytes", s.available_bytes);
+  Keep(&out, "host_available_bytes", s.host_available_bytes);
+  Keep(&out, "host_total_bytes", s.host_total_bytes);
+  Keep(&out, "swap_free_bytes", s.swap_free_bytes);
+  Keep(&out, "soft_limit_bytes", s.soft_limit_bytes);
+  Keep(&out, "soft_available_bytes", s.soft_available_bytes);
+  Keep(&out, "psi_some_avg10", s.psi_some_avg10);
+  Keep(&out, "psi_full_avg10", s.psi_full_avg10);
+  Keep(&out, "oom_kill_count", s.oom_kill_count);
+  Keep(&out, "unmanaged_bytes", s.unmanaged_bytes);
+  out["taken_at_ns"] = s.taken_at_ns;
+  out["sources"] = nb::cast(s.sources);
+  out["errors"] = nb::cast(s.errors);
+  return out;
+}
 
 arrow::MemoryPool* CurrentPyarrowPool() { return current_pool(); }
 

@@ -13,6 +13,8 @@
 namespace floodwall::python {
 
 std::shared_ptr<MemoryMonitor> NativeMonitor(nanobind::handle monitor);
+/// A snapshot's figures by name, None for what is unknown.
+nanobind::dict ToDict(const MemorySnapshot& snapshot);
 /// The member of the Python enum.
 nanobind::object LevelOf(MemoryPressureLevel level);
 

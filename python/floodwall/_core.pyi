@@ -226,6 +226,18 @@ class MemoryWatch:
 
     def stats(self) -> dict[str, Any]: ...
 
+def diagnose() -> dict[str, Any]:
+    """
+    Return what the probe finds: files with their errno, the container's levels, hints.
+    """
+
+class ProcessView:
+    def __init__(self, pid: int, min_available_mb: float) -> None: ...
+
+    def snapshot(self) -> dict[str, Any]: ...
+
+    def verdict(self) -> tuple[Any, str, str]: ...
+
 class MergeStrategy(enum.Enum):
     upsert = 0
 

@@ -29,7 +29,7 @@ from types import FrameType
 from floodwall import _core
 from floodwall.sizes import available_bytes
 
-__all__ = ["Figures", "Outcome", "die_of", "launch"]
+__all__ = ["Figures", "Outcome", "can_launch", "die_of", "launch"]
 
 # Layout of RunPage in src/pool/run_page.h.
 _CAP, _REAPED, _USED, _PEAK, _REFUSED, _OVERDRAFTS, _REQUESTS, _ROOM = range(0, 64, 8)
@@ -185,6 +185,11 @@ def _preload_library() -> Path:
     return Path(_core.__file__).parent / "lib" / "libfloodwall_preload.so"
 
 
+def can_launch() -> bool:
+    """Return whether this build has the library that counts a program's Arrow memory."""
+    return _preload_library().exists()
+
+
 def _environment(page: str, inherit: bool) -> dict[str, str]:
     environment = dict(os.environ)
     before = environment.get("LD_PRELOAD", "")
@@ -294,7 +299,7 @@ def launch(
 
     Raises ``OSError`` when it cannot be started, or on a system without the preloaded library.
     """
-    if not _preload_library().exists():
+    if not can_launch():
         raise OSError(f"'{_preload_library()}' is missing: this build cannot count Arrow's memory")
     _adopt_orphans(True)
     descriptor, path = tempfile.mkstemp(prefix="floodwall-run-")

@@ -1,5 +1,7 @@
 #include "floodwall/probe.h"
 
+#include <string>
+
 #if defined(__linux__)
 #include "probe/linux/linux_probe.h"
 #elif defined(__APPLE__)
@@ -40,6 +42,15 @@ std::shared_ptr<MemoryProbe> MemoryProbe::Native() {
   // Never destroyed: monitors of other static objects may still read at exit.
   static const auto* probe = new std::shared_ptr<MemoryProbe>(MakeNative());
   return *probe;
+}
+
+std::shared_ptr<MemoryProbe> MemoryProbe::OfProcess(int64_t pid) {
+#if defined(__linux__)
+  return MakeLinuxProbe("", KernelCalls::Native(), std::to_string(pid));
+#else
+  static_cast<void>(pid);
+  return Null();
+#endif
 }
 
 std::shared_ptr<MemoryProbe> MemoryProbe::Null() {

@@ -7,12 +7,14 @@ Exit codes: 0 done, 1 failure, 2 usage, 3 refused (limit too small, duplicates, 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import floodwall
 from floodwall.cli import deduplicate as deduplicate_command
+from floodwall.cli import doctor as doctor_command
 from floodwall.cli import explain as explain_command
 from floodwall.cli import merge as merge_command
 from floodwall.cli import plot as plot_command
@@ -20,6 +22,7 @@ from floodwall.cli import recover as recover_command
 from floodwall.cli import run as run_command
 from floodwall.cli import status as status_command
 
+_CHANGING = ("merge", "deduplicate", "recover")
 _REFUSALS = (
     floodwall.MemoryLimitExceeded,
     floodwall.MergeError,
@@ -41,6 +44,7 @@ def _make_parser() -> argparse.ArgumentParser:
     explain_command.add_parser(commands)
     plot_command.add_parser(commands)
     status_command.add_parser(commands)
+    doctor_command.add_parser(commands)
     return parser
 
 
@@ -57,8 +61,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(args.run(args))
     except KeyboardInterrupt:
-        print("floodwall: interrupted; the dataset is unchanged", file=sys.stderr)
+        unchanged = "; the dataset is unchanged" if args.command in _CHANGING else ""
+        print(f"floodwall: interrupted{unchanged}", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        # The reader has what it wanted. What is still buffered must not be written at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except _REFUSALS as error:
         print(f"floodwall: refused: {error}", file=sys.stderr)
         return 3

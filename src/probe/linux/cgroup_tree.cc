@@ -16,10 +16,10 @@ constexpr std::string_view kHostPressure = "/proc/pressure/memory";
 
 }  // namespace
 
-CgroupTree::CgroupTree(KernelCalls* calls, std::string root)
+CgroupTree::CgroupTree(KernelCalls* calls, std::string root, const std::string& process)
     : calls_(calls),
       root_(std::move(root)),
-      cgroup_(calls, root_ + "/proc/self/cgroup"),
+      cgroup_(calls, root_ + "/proc/" + process + "/cgroup"),
       host_pressure_(calls, root_ + std::string(kHostPressure)) {}
 
 void CgroupTree::Follow() {

@@ -25,8 +25,9 @@ namespace floodwall {
 
 class CgroupTree {
  public:
-  /// `root` stands before every path: empty for the real system.
-  CgroupTree(KernelCalls* calls, std::string root);
+  /// `root` stands before every path: empty for the real system. `process` is a directory of
+  /// /proc; the mounts are always this process's, through which it looks.
+  CgroupTree(KernelCalls* calls, std::string root, const std::string& process = "self");
 
   struct Headroom {
     Reading limit;      ///< the least hard limit of all levels

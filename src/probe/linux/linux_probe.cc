@@ -18,8 +18,11 @@ constexpr int64_t kExact = std::numeric_limits<int64_t>::max();
 
 class LinuxProbe final : public MemoryProbe {
  public:
-  LinuxProbe(const std::string& root, KernelCalls* calls)
-      : calls_(calls), self_(calls, root), host_(calls, root), cgroups_(calls, root) {}
+  LinuxProbe(const std::string& root, KernelCalls* calls, const std::string& process)
+      : calls_(calls),
+        self_(calls, root, process),
+        host_(calls, root),
+        cgroups_(calls, root, process) {}
 
   bool has_sources() const override {
     const std::lock_guard guard(ForkSafeMutex());
@@ -138,8 +141,9 @@ class LinuxProbe final : public MemoryProbe {
 
 }  // namespace
 
-std::shared_ptr<MemoryProbe> MakeLinuxProbe(const std::string& root, KernelCalls* calls) {
-  return std::make_shared<LinuxProbe>(root, calls);
+std::shared_ptr<MemoryProbe> MakeLinuxProbe(const std::string& root, KernelCalls* calls,
+                                            const std::string& process) {
+  return std::make_shared<LinuxProbe>(root, calls, process);
 }
 
 }  // namespace floodwall

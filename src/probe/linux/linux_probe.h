@@ -15,7 +15,10 @@ namespace floodwall {
 
 /// A probe whose files all lie below `root` (empty: the real system) and whose system calls go
 /// through `calls`, which must outlive it.
+/// `process` is a directory of /proc: this process, or the number of another one, whose cgroup is
+/// then followed as far as this process can see it.
 std::shared_ptr<MemoryProbe> MakeLinuxProbe(const std::string& root = "",
-                                            KernelCalls* calls = KernelCalls::Native());
+                                            KernelCalls* calls = KernelCalls::Native(),
+                                            const std::string& process = "self");
 
 }  // namespace floodwall

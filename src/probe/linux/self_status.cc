@@ -7,35 +7,33 @@
 #include <cerrno>
 
 #include "probe/kernel_text.h"
+#include "probe/source_name.h"
 
 namespace floodwall {
-namespace {
 
-constexpr std::string_view kStatm = "/proc/self/statm";
-constexpr std::string_view kStatus = "/proc/self/status";
-
-}  // namespace
-
-SelfStatus::SelfStatus(KernelCalls* calls, const std::string& root)
+SelfStatus::SelfStatus(KernelCalls* calls, const std::string& root, const std::string& process)
     : calls_(calls),
-      statm_(calls, root + std::string(kStatm)),
-      status_(calls, root + std::string(kStatus)),
+      is_own_(process == "self"),
+      statm_name_(SourceName("/proc/" + process + "/statm")),
+      status_name_(SourceName("/proc/" + process + "/status")),
+      statm_(calls, root + std::string(statm_name_)),
+      status_(calls, root + std::string(status_name_)),
       page_bytes_(::sysconf(_SC_PAGESIZE)) {}
 
 Reading SelfStatus::ReadStatm(int64_t* shared_bytes) {
   std::array<char, 256> buffer;
   const KeptFile::Text read = statm_.Read(buffer);
-  if (read.error != 0) return {-1, read.error, kStatm};
+  if (read.error != 0) return {-1, read.error, statm_name_};
   std::string_view line = read.text;
   NextWord(&line);  // the size of the address space
   const auto resident = ParseNumber(NextWord(&line));
   const auto shared = ParseNumber(NextWord(&line));
   // A resident set of no pages is a zombie's or an emulation's, not ours.
-  if (!resident || *resident <= 0) return {-1, EPROTO, kStatm};
+  if (!resident || *resident <= 0) return {-1, EPROTO, statm_name_};
   int64_t bytes;
-  if (__builtin_mul_overflow(*resident, page_bytes_, &bytes)) return {-1, ERANGE, kStatm};
+  if (__builtin_mul_overflow(*resident, page_bytes_, &bytes)) return {-1, ERANGE, statm_name_};
   *shared_bytes = shared ? std::min(*shared, *resident) * page_bytes_ : -1;
-  return {bytes, 0, kStatm};
+  return {bytes, 0, statm_name_};
 }
 
 bool SelfStatus::ReadStatus(MemoryReadings* out) {
@@ -51,7 +49,7 @@ bool SelfStatus::ReadStatus(MemoryReadings* out) {
   }
   const int error = read.error != 0 ? read.error : EPROTO;
   const auto reading = [&](int64_t value) {
-    return Reading{value, value < 0 ? error : 0, kStatus};
+    return Reading{value, value < 0 ? error : 0, status_name_};
   };
   out->rss = reading(rss);
   out->rss_anon = reading(anon);
@@ -77,14 +75,14 @@ void SelfStatus::ReadAll(MemoryReadings* out) {
     if (statm.known()) {
       out->rss = statm;
       if (shared >= 0) {
-        out->rss_anon = {statm.value - shared, 0, kStatm};
-        out->rss_file = {shared, 0, kStatm};
+        out->rss_anon = {statm.value - shared, 0, statm_name_};
+        out->rss_file = {shared, 0, statm_name_};
       }
     }
   }
   int64_t peak = 0;
   // The greatest value may be the one of the program that executed this one: a last resort.
-  if (!out->rss_peak.known() && calls_->PeakResident(&peak) == 0) {
+  if (is_own_ && !out->rss_peak.known() && calls_->PeakResident(&peak) == 0) {
     out->rss_peak = {peak, 0, "getrusage"};
   }
 }
