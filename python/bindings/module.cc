@@ -13,6 +13,7 @@ void BindRun(nb::module_& m);
 void BindMonitor(nb::module_& m);
 void BindWatch(nb::module_& m);
 void BindDiagnosis(nb::module_& m);
+void BindPeakMeter(nb::module_& m);
 void BindMerge(nb::module_& m);
 void BindKeyMatcher(nb::module_& m);
 }  // namespace floodwall::python
@@ -30,6 +31,7 @@ NB_MODULE(_core, m) {
   floodwall::python::BindMonitor(m);
   floodwall::python::BindWatch(m);
   floodwall::python::BindDiagnosis(m);
+  floodwall::python::BindPeakMeter(m);
   floodwall::python::BindMerge(m);
   floodwall::python::BindKeyMatcher(m);
 }

@@ -238,6 +238,12 @@ class ProcessView:
 
     def verdict(self) -> tuple[Any, str, str]: ...
 
+class PeakMeter:
+    def __init__(self) -> None: ...
+
+    def stop(self) -> int | None:
+        """Return by how many bytes anonymous memory grew at its peak."""
+
 class MergeStrategy(enum.Enum):
     upsert = 0
 
