@@ -103,7 +103,7 @@ bench: $(VENV)/installed $(VENV)/group-bench ## time the merge against its peers
 	@[ -e /usr/include/benchmark/benchmark.h ] || { echo "the monitor's times need apt-get install libbenchmark-dev"; exit 1; }
 	$(call configure,release)
 	$(call build,release) --target bench_monitor
-	$(PY) benchmarks/monitor_cost.py
+	$(PY) benchmarks/monitor.py
 
 clean: ## remove what make made
 	rm -rf build $(VENV) .demo

@@ -1,8 +1,9 @@
 // What the monitor costs: cached calls, fresh ones against the bare preads they need, a sample.
-// benchmarks/monitor_cost.py runs it and prints ratios.
+// benchmarks/monitor.py runs it and prints ratios.
 
 #include <benchmark/benchmark.h>
 #include <fcntl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <array>
@@ -72,6 +73,31 @@ void SampleOnce(benchmark::State& state) {
 }
 BENCHMARK(SampleOnce);
 
+/// What a sampler at 10 Hz pays: after a sleep the caches are others'.
+constexpr int64_t kSleepNs = 100'000'000;
+constexpr int kWakes = 30;
+
+void Sleep() {
+  const timespec wait{0, kSleepNs};
+  ::nanosleep(&wait, nullptr);
+}
+
+void SampleAfterSleep(benchmark::State& state) {
+  const auto monitor = Monitor(0.1);
+  SamplingPolicy policy{MemoryWatchOptions{}};
+  int64_t now = 0;
+  for (auto _ : state) {
+    Sleep();
+    benchmark::DoNotOptimize(policy.Take(*monitor, monitor->Sample(), now += kSleepNs));
+  }
+}
+BENCHMARK(SampleAfterSleep)->Iterations(kWakes);
+
+void NothingAfterSleep(benchmark::State& state) {
+  for (auto _ : state) Sleep();
+}
+BENCHMARK(NothingAfterSleep)->Iterations(kWakes);
+
 /// Descriptors of files that exist.
 std::vector<int> Open(const std::vector<std::string>& paths) {
   std::vector<int> out;
@@ -82,10 +108,12 @@ std::vector<int> Open(const std::vector<std::string>& paths) {
   return out;
 }
 
-void PreadAll(benchmark::State& state, const std::vector<std::string>& paths) {
+void PreadAll(benchmark::State& state, const std::vector<std::string>& paths,
+              bool after_sleep = false) {
   const std::vector<int> fds = Open(paths);
   std::array<char, 8192> buffer;
   for (auto _ : state) {
+    if (after_sleep) Sleep();
     for (const int fd : fds) {
       benchmark::DoNotOptimize(::pread(fd, buffer.data(), buffer.size(), 0));
     }
@@ -106,6 +134,8 @@ void AddCgroup(bool with_counts, std::vector<std::string>* out) {
     const std::string v1 = directory + "/memory.limit_in_bytes";
     const std::string v2 = directory + "/memory.max";
     const bool is_v1 = ::access(v1.c_str(), R_OK) == 0;
+    // The root of a v1 hierarchy cannot have a limit.
+    if (::access((directory + "/release_agent").c_str(), F_OK) == 0) continue;
     out->push_back(is_v1 ? v1 : v2);
     std::array<char, 64> text{};
     KeptFile file(KernelCalls::Native(), out->back());
@@ -127,6 +157,13 @@ void BareStatus(benchmark::State& state) {
   PreadAll(state, paths);
 }
 BENCHMARK(BareStatus);
+
+void BareAfterSleep(benchmark::State& state) {
+  std::vector<std::string> paths{"/proc/self/statm", "/proc/meminfo"};
+  AddCgroup(true, &paths);
+  PreadAll(state, paths, true);
+}
+BENCHMARK(BareAfterSleep)->Iterations(kWakes);
 
 void BareSnapshot(benchmark::State& state) {
   std::vector<std::string> paths{"/proc/self/status", "/proc/meminfo"};

@@ -24,6 +24,7 @@ KeptFile::KeptFile(KeptFile&& other) noexcept
       epoch_(other.epoch_),
       open_error_(other.open_error_),
       lines_(other.lines_),
+      bytes_(other.bytes_),
       checked_ns_(other.checked_ns_) {}
 
 KeptFile::~KeptFile() { Close(); }
@@ -71,13 +72,16 @@ KeptFile::Text KeptFile::ReadOpen(std::span<char> buffer) {
     }
     if (got == 0) {
       lines_ = lines();
+      bytes_ = length;
       break;
     }
     length += static_cast<size_t>(got);
     // Asking such a file for its end would make the kernel write it all again. A file of an
-    // emulation may come in pieces, each of which could end with a line.
+    // emulation may come in pieces, each of which could end with a line. As long as before is
+    // whole: counting the lines of meminfo would cost as much as parsing it.
     if (content_ == Content::kOneText && lines_ > 0 && buffer[length - 1] == '\n' &&
-        lines() >= lines_) {
+        (length == bytes_ || lines() >= lines_)) {
+      bytes_ = length;
       break;
     }
   }

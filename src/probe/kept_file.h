@@ -56,6 +56,7 @@ class KeptFile {
   uint64_t epoch_ = 0;
   int open_error_ = 0;
   ptrdiff_t lines_ = 0;     ///< of the whole text, 0 until its end has been seen
+  size_t bytes_ = 0;        ///< of the whole text when it was read last
   int64_t checked_ns_ = 0;  ///< when the descriptor was last opened, tried or compared
 };
 

@@ -235,7 +235,7 @@ def test_many_monitors_leave_nothing_behind() -> None:
         MemoryMonitor().check_memory_pressure()
     gc.collect()
     before = MemoryMonitor().snapshot().rss_anon_bytes
-    for _ in range(20_000):
+    for _ in range(100_000):
         MemoryMonitor().check_memory_pressure()
     gc.collect()
     after = MemoryMonitor().snapshot().rss_anon_bytes

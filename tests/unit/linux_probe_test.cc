@@ -209,6 +209,33 @@ TEST_F(LinuxProbeTest, ReadsV1WithTotalsAndTheSentinel) {
   EXPECT_EQ(all.oom_kill_count.value, 3);
 }
 
+TEST_F(LinuxProbeTest, DoesNotReadTheRootOfV1AgainUnlessItShowsALimit) {
+  Cgroup("4:memory:/job\n", "35 31 0:32 / /cg rw - cgroup cgroup rw,memory\n");
+  const auto limit = [&](const std::string& directory, const std::string& text) {
+    root_.Write(directory + "/memory.limit_in_bytes", text + "\n");
+    root_.Write(directory + "/memory.usage_in_bytes", std::to_string(50 * kMiB) + "\n");
+  };
+  const auto reads_of_root = [&] {
+    int reads = 0;
+    kernel_.read_error = [&](const std::string& path) {
+      reads += path.ends_with("/cg/memory.limit_in_bytes");
+      return 0;
+    };
+    const auto probe = Probe();
+    for (int i = 0; i < 10; ++i) EXPECT_EQ(Available(probe.get()), 350 * kMiB);
+    return reads;
+  };
+  limit("cg/job", "419430400");
+  limit("cg", "9223372036854771712");
+  EXPECT_GT(reads_of_root(), 10) << "the top of a namespace may get a limit later";
+  root_.Write("cg/release_agent", "\n");
+  EXPECT_LE(reads_of_root(), 2);
+  // An emulation with a limit there is believed.
+  limit("cg/job", "9223372036854771712");
+  limit("cg", "419430400");
+  EXPECT_GT(reads_of_root(), 10);
+}
+
 TEST_F(LinuxProbeTest, HonoursV1LimitsAboveTheMount) {
   Cgroup("9:memory:/docker/0123\n", "1 2 0:3 /docker/0123 /cg ro - cgroup cgroup rw,memory\n");
   root_.Write("cg/memory.limit_in_bytes", "9223372036854771712\n");

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <limits>
 
 #include "base/coarse_clock.h"
 #include "probe/linux/pressure_stall.h"
@@ -65,11 +66,25 @@ void CgroupTree::Discover(std::string_view cgroup) {
     for (const std::string& directory : location.directories) {
       auto files = v1 ? MakeCgroupLevelV1(calls_, root_, directory, location.has_hidden_ancestors)
                       : MakeCgroupLevelV2(calls_, root_, directory);
-      levels.push_back({directory, std::move(files), {}, {}});
+      levels.push_back(
+          {.directory = directory, .files = std::move(files), .last_limit = {}, .last_used = {}});
     }
+    if (v1) levels.back().can_have_limit = !IsRootOfV1(location, levels.back());
     levels_ = std::move(levels);
   }
   location_ = std::move(location);
+}
+
+/// The kernel refuses a limit on the root of a v1 hierarchy, so its file need not be read again and
+/// again. Only the root has a release_agent; an emulation that shows a limit there is believed.
+bool CgroupTree::IsRootOfV1(const CgroupLocation& location, const Level& level) {
+  if (location.has_hidden_ancestors) return false;
+  const int fd = calls_->Open((root_ + level.directory + "/release_agent").c_str());
+  if (fd < 0) return false;
+  calls_->Close(fd);
+  bool gone = false;
+  const Reading limit = level.files->ReadLimit(std::numeric_limits<int64_t>::max(), &gone);
+  return !limit.known() && limit.error == 0;
 }
 
 bool CgroupTree::Exists(const std::string& directory) {
@@ -91,6 +106,7 @@ Reading CgroupTree::LimitOf(Level* level, int64_t host_total, bool* gone) {
 
 void CgroupTree::ReadLevel(Level* level, int64_t host_total, int64_t enough, Headroom* out,
                            Least* least, bool* gone) {
+  if (!level->can_have_limit) return;
   const Reading limit = LimitOf(level, host_total, gone);
   if (!limit.known()) {
     // Levels without the memory controller, and the root of v2, have no such file: no error.

@@ -51,6 +51,7 @@ class CgroupTree {
   struct Level {
     std::string directory;
     std::unique_ptr<CgroupLevel> files;
+    bool can_have_limit = true;
     Reading last_limit;  ///< known when the last successful read found a limit
     Reading last_used;
   };
@@ -63,6 +64,7 @@ class CgroupTree {
   void ReadLevel(Level* level, int64_t host_total, int64_t enough, Headroom* out, Least* least,
                  bool* gone);
   bool Exists(const std::string& directory);
+  bool IsRootOfV1(const CgroupLocation& location, const Level& level);
 
   KernelCalls* calls_;
   std::string root_;
