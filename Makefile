@@ -55,7 +55,7 @@ test: $(VENV)/installed $(VENV)/group-test wheel-tests ## build and run all test
 	cd $(WHEEL_BUILD) && $(CURDIR)/$(VENV)/bin/ctest --output-on-failure -j $(JOBS)
 	$(PY) -m pytest -q -m "not long"
 
-test-long: test ## sanitizers and the long crash runs
+test-long: test docs $(VENV)/group-examples ## sanitizers, the long crash runs, docs, examples
 	for preset in asan tsan; do \
 	  $(call configure,$$preset) && $(call build,$$preset) && \
 	  (cd build/$$preset && FLOODWALL_STRESS_SECONDS=60 $(CURDIR)/$(VENV)/bin/ctest --output-on-failure) || exit 1; done
@@ -104,6 +104,18 @@ bench: $(VENV)/installed $(VENV)/group-bench ## time the merge against its peers
 	$(call configure,release)
 	$(call build,release) --target bench_monitor
 	$(PY) benchmarks/monitor.py
+
+.PHONY: doxygen docs
+doxygen:
+	@command -v doxygen >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq --no-install-recommends doxygen; \
+	  else echo "the C++ reference needs doxygen: apt-get install doxygen"; exit 1; fi; }
+
+docs: $(VENV)/installed $(VENV)/group-docs doxygen ## build the documentation in build/docs/html
+	@mkdir -p build/docs
+	doxygen docs/Doxyfile
+	$(PY) -m sphinx -W --keep-going -q -b html docs build/docs/html
+	@echo "open build/docs/html/index.html"
 
 clean: ## remove what make made
 	rm -rf build $(VENV) .demo

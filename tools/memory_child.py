@@ -132,6 +132,21 @@ os.read(int(sys.argv[2]), 1)
 """
 
 
+def run_inside(command: list[str], limit_bytes: int) -> subprocess.CompletedProcess[str]:
+    """Run a program from its first instruction on inside ``limit_bytes``, where cgroups allow."""
+    group = _make_cgroup()
+    if group is None:
+        return subprocess.run(command, capture_output=True, text=True)
+    directory, limit_file = group
+    (directory / limit_file).write_text(str(limit_bytes))
+    enter = ["sh", "-c", 'echo $$ > "$0" && exec "$@"', str(directory / "cgroup.procs")]
+    try:
+        return subprocess.run([*enter, *command], capture_output=True, text=True)
+    finally:
+        with contextlib.suppress(OSError):
+            directory.rmdir()
+
+
 _STREAM_MERGE = """
 source, target, keys, limit = sys.argv[3:]
 stream = pa.ipc.open_stream(pa.memory_map(source))

@@ -26,17 +26,32 @@ class Budget:
     """
 
     _native: _core.Budget
+    _parent: Budget | None
 
     def __init__(self, limit: Size, *, name: str = "", parent: Budget | None = None) -> None:
         """Make a root budget, or a child of ``parent``."""
         limit_bytes = -1 if limit is None else to_bytes("limit", limit)
         self._native = _core.Budget.make(name, limit_bytes, parent._native if parent else None)
+        self._parent = parent
 
     @classmethod
-    def _wrap(cls, core: _core.Budget) -> Budget:
+    def _wrap(cls, core: _core.Budget, parent: Budget | None = None) -> Budget:
         budget = cls.__new__(cls)
         budget._native = core
+        budget._parent = parent
         return budget
+
+    def _tightest(self) -> Budget:
+        """Return the one of this budget and its ancestors that has the least room."""
+        line: list[Budget] = []
+        budget: Budget | None = self
+        while budget is not None:
+            line.append(budget)
+            budget = budget._parent
+        limited = [each for each in line if each.limit_bytes is not None]
+        return min(
+            limited, key=lambda each: (each.limit_bytes or 0) - each.used_bytes, default=self
+        )
 
     @property
     def name(self) -> str:
@@ -62,7 +77,7 @@ class Budget:
     @property
     def children(self) -> list[Budget]:
         """Budgets directly below that are still alive."""
-        return [Budget._wrap(child) for child in self._native.children]
+        return [Budget._wrap(child, self) for child in self._native.children]
 
     def admit(self, need: int | str, *, name: str = "", timeout_s: float = 30.0) -> Admission:
         """
@@ -80,7 +95,7 @@ class Budget:
         if not 0 <= timeout_s < 1e9:
             raise ValueError(f"timeout_s must be at least 0 and finite, got {timeout_s}")
         need_bytes = to_bytes("need", need)
-        return Admission(_core.admit(self._native, name, need_bytes, timeout_s))
+        return Admission(_core.admit(self._native, name, need_bytes, timeout_s), self)
 
     def report(self) -> str:
         """Return the tree as indented text, one budget a line."""
@@ -96,10 +111,10 @@ class Budget:
 class Admission:
     """A need that was promised; ends with its ``with`` block, or when nobody refers to it."""
 
-    def __init__(self, native: _core.Admission) -> None:
+    def __init__(self, native: _core.Admission, shared: Budget) -> None:
         """Hold the promise."""
         self._native: _core.Admission | None = native
-        self.budget = Budget._wrap(native.budget)
+        self.budget = Budget._wrap(native.budget, shared)
         """The budget to work in; its limit is the need."""
 
     def release(self) -> None:
@@ -164,8 +179,9 @@ class GuardedPool:
         """
         Raise ``MemoryLimitExceeded`` where pyarrow raises its own error inside the block.
 
-        pyarrow keeps only the text of a denial; used bytes and holders are those at the time of
-        translation, the request's size is unknown (-1).
+        pyarrow keeps only the text of a denial; the figures are those of the budget, of the pool's
+        own and its ancestors, that has the least room when the error is translated, and the
+        request's size is unknown (-1).
         """
         denied = self.denied_count
         try:
@@ -173,8 +189,9 @@ class GuardedPool:
         except pa.ArrowMemoryError as error:
             if isinstance(error, MemoryLimitExceeded) or self.denied_count == denied:
                 raise
-            limit = -1 if self.limit_bytes is None else self.limit_bytes
-            used, holders = self.budget.used_bytes, self.budget._native.holders
+            budget = self.budget._tightest()
+            limit = -1 if budget.limit_bytes is None else budget.limit_bytes
+            used, holders = budget.used_bytes, budget._native.holders
             raise MemoryLimitExceeded(str(error), -1, limit, used, holders) from error
 
     @property

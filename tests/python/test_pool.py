@@ -31,6 +31,8 @@ def test_denial_is_a_memory_error_with_facts() -> None:
     assert isinstance(error.value, MemoryError)
     assert "join" in str(error.value)
     assert error.value.used_bytes >= 700_000
+    assert error.value.limit_bytes == 1 << 20
+    assert error.value.holders == [("join", error.value.used_bytes)]
     assert pool.denied_count == 1
     assert "job: used" in budget.report()
     del held

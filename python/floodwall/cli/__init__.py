@@ -30,7 +30,8 @@ _REFUSALS = (
 )
 
 
-def _make_parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of every command; the documentation and shell completion read it too."""
     parser = argparse.ArgumentParser(prog="floodwall", description=floodwall.__doc__)
     parser.add_argument("--version", action="version", version=f"floodwall {floodwall.__version__}")
     parser.add_argument(
@@ -50,7 +51,7 @@ def _make_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
-    parser = _make_parser()
+    parser = make_parser()
     args = parser.parse_args(argv)
     if args.cmake_dir:
         print(Path(floodwall.__file__).parent / "lib" / "cmake" / "floodwall")
