@@ -8,7 +8,8 @@
 ///
 /// Threading: may run in any thread. Errors: those of Merge, for the same reasons, but
 /// kMemoryLimitTooSmall only where not even the keys can be matched: what the rest needs is in the
-/// plan. kConflict while an interrupted commit waits for its completion. Units: bytes, rows. Lifetime: values only.
+/// plan. kConflict while an interrupted commit waits for its completion. Units: bytes, rows.
+/// Lifetime: values only.
 
 #include <cstdint>
 #include <string>

@@ -17,6 +17,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -35,6 +36,8 @@ struct RecorderOptions {
   int64_t records = 4096;
   /// Asked at each record for holders, largest first; the first four are kept.
   std::function<MemoryHolders()> holders = nullptr;
+  /// A limit on the anonymous memory recorded, beside the monitor's limits; 0: none.
+  int64_t max_anonymous_bytes = 0;
 };
 
 /// One moment.
@@ -63,6 +66,7 @@ struct RecordingHeader {
   double max_arrow_bytes = 0;
   double max_process_bytes = 0;
   double min_available_bytes = 0;
+  double max_anonymous_bytes = 0;
   std::string host_name;
   std::string limit_source;
   std::string library_version;
@@ -74,6 +78,7 @@ struct Recording {
   bool header_intact = false;  ///< false: the header's fields are not to be trusted
   /// When the process closed it; -1 when it was killed, or still runs.
   int64_t finished_ns = -1;
+  std::string ending;                 ///< as told at the end, or empty
   std::vector<MemoryRecord> records;  ///< oldest first
   int64_t damaged_records = 0;        ///< torn or corrupt, left out
 };
@@ -88,8 +93,8 @@ class FLOODWALL_EXPORT Recorder {
   ~Recorder();
 
   void Record(const MemorySample& sample);
-  /// Records nothing more.
-  void Close();
+  /// Records nothing more. `ending` says how what was recorded ended; it is cut to 239 bytes.
+  void Close(std::string_view ending = {});
   int64_t recorded() const;
 
  private:

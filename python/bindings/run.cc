@@ -41,12 +41,12 @@ class TreeRecorder {
     auto out = std::make_shared<TreeRecorder>();
     MemoryMonitorOptions options;
     options.max_arrow_bytes = limit_bytes;
-    options.max_process_bytes = limit_bytes;
     options.min_available_bytes = 0;
     options.probe = out->probe_;
     out->limit_bytes_ = limit_bytes;
     std::shared_ptr<MemoryMonitor> monitor = ValueOrThrow(MemoryMonitor::Make(options));
-    out->recorder_ = ValueOrThrow(Recorder::Create(path, std::move(monitor)));
+    out->recorder_ = ValueOrThrow(
+        Recorder::Create(path, std::move(monitor), {.max_anonymous_bytes = limit_bytes}));
     return out;
   }
 
@@ -68,7 +68,7 @@ class TreeRecorder {
     recorder_->Record(sample);
   }
 
-  void Close() { recorder_->Close(); }
+  void Close(const std::string& ending) { recorder_->Close(ending); }
 
  private:
   const std::shared_ptr<TreeProbe> probe_ = std::make_shared<TreeProbe>();
@@ -83,7 +83,7 @@ void BindRun(nb::module_& m) {
       .def_static("create", &TreeRecorder::Create, nb::arg("path"), nb::arg("limit_bytes"))
       .def("record", &TreeRecorder::Record, nb::arg("arrow_bytes"), nb::arg("arrow_peak_bytes"),
            nb::arg("anonymous_bytes"), nb::arg("resident_bytes"))
-      .def("close", &TreeRecorder::Close);
+      .def("close", &TreeRecorder::Close, nb::arg("ending"));
 }
 
 }  // namespace floodwall::python

@@ -143,6 +143,7 @@ nb::dict ReadRecordingFile(const std::string& path) {
   out["pid"] = header.pid;
   out["started_ns"] = header.started_ns;
   out["finished_ns"] = Known(recording.finished_ns);
+  out["ending"] = recording.ending;
   out["host_name"] = header.host_name;
   out["host_total_bytes"] = Known(header.host_total_bytes);
   out["limit_bytes"] = Known(header.limit_bytes);
@@ -151,6 +152,7 @@ nb::dict ReadRecordingFile(const std::string& path) {
   out["max_arrow_bytes"] = header.max_arrow_bytes;
   out["max_process_bytes"] = header.max_process_bytes;
   out["min_available_bytes"] = header.min_available_bytes;
+  out["max_anonymous_bytes"] = header.max_anonymous_bytes;
   out["command_line"] = header.command_line;
   out["library_version"] = header.library_version;
   out["damaged_records"] = recording.damaged_records;

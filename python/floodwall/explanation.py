@@ -34,7 +34,10 @@ def explain(recording: dict[str, Any]) -> str:
         if recording["finished_ns"] is not None
         else "was killed, or still runs: the recording has no end"
     )
-    lines.append(f"It {ended}. {len(records)} samples, the last after {seconds:.1f} s.")
+    told = recording["ending"] or f"it {ended}"
+    lines.append(
+        f"{told[0].upper()}{told[1:]}. {len(records)} samples, the last after {seconds:.1f} s."
+    )
     lines += _kills(recording)
     lines.append("")
     lines.append(f"{'':<22}{'last':>12}{'peak':>12}")
@@ -82,6 +85,7 @@ def _limits(recording: dict[str, Any], records: list[dict[str, Any]]) -> list[st
     for name, limit, field in (
         ("Arrow's limit", recording["max_arrow_bytes"], "arrow_peak_bytes"),
         ("the process limit", recording["max_process_bytes"], "rss_bytes"),
+        ("the limit of its processes", recording["max_anonymous_bytes"], "rss_anon_bytes"),
         (f"the container's limit ({recording['limit_source']})", recording["limit_bytes"],
          "rss_anon_bytes"),
     ):  # fmt: skip

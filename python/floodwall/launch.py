@@ -316,7 +316,7 @@ def launch(
                 _bury(pids - {child.pid} - others)
                 figures = watch.look(pids)
                 loaded = loaded or _has_arrow(child.pid)
-                if observe is not None:
+                if observe is not None and figures.resident_bytes:
                     observe(figures)
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     child.wait(_INTERVAL_NEAR_S if watch.near else _INTERVAL_S)

@@ -206,6 +206,8 @@ def _limits(recording: dict[str, Any]) -> Iterator[tuple[str, float]]:
             yield "Arrow's limit", arrow
         if process:
             yield "process limit", process
+    if recording["max_anonymous_bytes"] and recording["max_anonymous_bytes"] != arrow:
+        yield "limit of its processes", recording["max_anonymous_bytes"]
     if recording["limit_bytes"]:
         yield "container's limit", float(recording["limit_bytes"])
 
@@ -245,9 +247,8 @@ def _draw_title(figure: Figure, axes: Axes, recording: dict[str, Any]) -> None:
         )
     else:
         where = "its header is damaged"
-    ended = (
-        "ended in good order" if recording["finished_ns"] is not None else "killed, or still runs"
-    )
+    closed = recording["finished_ns"] is not None
+    ended = recording["ending"] or ("ended in good order" if closed else "killed, or still runs")
     seconds = _seconds(recording)[-1]
     figure.text(
         0.02, 0.912, f"{where}; {ended}, last sample after {seconds:.1f} s", fontsize=9.5,

@@ -32,13 +32,12 @@ class Planner {
     }
     ARROW_ASSIGN_OR_RAISE(source_, RowSource::Make(merge_source, &context_));
     ARROW_ASSIGN_OR_RAISE(const bool any, CheckInputs(*source_, listing, path, options_));
-    ARROW_ASSIGN_OR_RAISE(target_,
-                          Target::Open(std::move(listing), *source_->schema(), &context_));
+    ARROW_ASSIGN_OR_RAISE(target_, Target::Open(std::move(listing), *source_->schema(), &context_));
     plan_.target_count_before = plan_.target_count_after = target_.num_rows();
     for (const TargetFile& file : target_.files()) {
       plan_.row_groups += std::ssize(file.row_groups);
-      plan_.files.push_back({target_.AbsolutePath(file), file.num_rows, "preserved",
-                             file.file.version.size_bytes});
+      plan_.files.push_back(
+          {target_.AbsolutePath(file), file.num_rows, "preserved", file.file.version.size_bytes});
     }
     needs_.opened = context_.budget->used_bytes() + target_.scan_need();
     if (any) ARROW_RETURN_NOT_OK(PlanRows());
@@ -79,8 +78,8 @@ class Planner {
     if (options_.strategy != MergeStrategy::kInsert) {
       ARROW_ASSIGN_OR_RAISE(rewrite, SumUpNeed(target_, source_.get(), &context_));
     }
-    ARROW_ASSIGN_OR_RAISE(needs_.insert, InsertNeed(target_, source_.get(), partitions.known(),
-                                                    added, &context_));
+    ARROW_ASSIGN_OR_RAISE(needs_.insert,
+                          InsertNeed(target_, source_.get(), partitions.known(), added, &context_));
     ARROW_RETURN_NOT_OK(NoteNeeds(match, rewrite));
     return Estimate(match, rewrite, added);
   }
@@ -131,8 +130,7 @@ class Planner {
       out.size_bytes = estimate.written;
       bytes_.Add(estimate);
     }
-    ARROW_ASSIGN_OR_RAISE(const int64_t inserted,
-                          EstimateInsert(target_, source_.get(), added));
+    ARROW_ASSIGN_OR_RAISE(const int64_t inserted, EstimateInsert(target_, source_.get(), added));
     bytes_.written += inserted;
     bytes_.encoded += inserted;
     const int64_t held = context_.budget->used_bytes() + source_->num_rows() / 8;

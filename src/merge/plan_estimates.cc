@@ -64,8 +64,8 @@ int64_t PhaseNeeds::InMemory() const {
 
 int64_t PhaseNeeds::Spilled() const {
   // A part of what is free stays for the pages of key columns.
-  const int64_t room = std::max<int64_t>(4 * kSpilledReadRoom,
-                                         8 * (key_pages + kMiB - kSpilledReadRoom));
+  const int64_t room =
+      std::max<int64_t>(4 * kSpilledReadRoom, 8 * (key_pages + kMiB - kSpilledReadRoom));
   int64_t need = std::max(fixed + room, fixed + insert);
   if (!rewrite.touched.empty()) {
     const int64_t least = fixed + rewrite.task + rewrite.SpilledMatches(resident);
@@ -97,8 +97,8 @@ void FileEstimate::Add(const FileEstimate& other) {
 arrow::Result<FileEstimate> EstimateRewrite(const Target& target, const TargetFile& file,
                                             RowSource* source, RunContext* context) {
   FileEstimate out;
-  ARROW_ASSIGN_OR_RAISE(auto opened, ParquetSource::Open(target.AbsolutePath(file),
-                                                         context->read_pool->budget()));
+  ARROW_ASSIGN_OR_RAISE(
+      auto opened, ParquetSource::Open(target.AbsolutePath(file), context->read_pool->budget()));
   ARROW_ASSIGN_OR_RAISE(const auto value_bytes, source->LogicalBytesPerValue());
   const auto plans = PlanFields(*opened, *source->schema(), target, context->options);
   // Footer, indexes and filters stay about as large as they are.
@@ -108,9 +108,8 @@ arrow::Result<FileEstimate> EstimateRewrite(const Target& target, const TargetFi
     for (const FieldPlan& plan : plans) {
       if (plan.added) {
         const double value = value_bytes[static_cast<size_t>(plan.source_column)];
-        const int64_t bytes =
-            kSmallFooterBytes / 4 +
-            static_cast<int64_t>(value * static_cast<double>(group.replaced));
+        const int64_t bytes = kSmallFooterBytes / 4 +
+                              static_cast<int64_t>(value * static_cast<double>(group.replaced));
         out.encoded += bytes;
         out.written += bytes + kSmallFooterBytes / 4;
         continue;
@@ -140,8 +139,7 @@ arrow::Result<int64_t> EstimateInsert(const Target& target, RowSource* source, i
   if (target.num_rows() > 0) {
     row_bytes = static_cast<double>(target.size_bytes()) / static_cast<double>(target.num_rows());
   } else if (source->size_bytes() > 0) {
-    row_bytes =
-        static_cast<double>(source->size_bytes()) / static_cast<double>(source->num_rows());
+    row_bytes = static_cast<double>(source->size_bytes()) / static_cast<double>(source->num_rows());
   } else {
     ARROW_ASSIGN_OR_RAISE(const auto value_bytes, source->LogicalBytesPerValue());
     for (const double bytes : value_bytes) row_bytes += bytes;
@@ -190,8 +188,8 @@ arrow::Result<int64_t> KeyReadNeed(const Target& target, RowSource* source, RunC
   constexpr int64_t kStreamBuffer = 64 * kKiB;
   constexpr int64_t kBatchRows = 32768;
   for (const TargetFile& entry : target.files()) {
-    ARROW_ASSIGN_OR_RAISE(auto file, ParquetSource::Open(target.AbsolutePath(entry),
-                                                         context->read_pool->budget()));
+    ARROW_ASSIGN_OR_RAISE(
+        auto file, ParquetSource::Open(target.AbsolutePath(entry), context->read_pool->budget()));
     for (int g = 0; g < file->num_row_groups(); ++g) {
       int64_t need = file->footer_need();
       const int64_t rows = std::max<int64_t>(1, file->row_group_rows(g));

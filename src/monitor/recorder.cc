@@ -96,10 +96,10 @@ class Recorder::Ring {
     }
   }
 
-  void Close() {
+  void Close(std::string_view ending) {
     const std::lock_guard guard(lock_);
     if (std::exchange(closed_, true)) return;
-    Store(kHeaderBytes - kEndBytes, recording::EncodeEnd(RealNow()));
+    Store(kHeaderBytes - kEndBytes, recording::Encode({RealNow(), std::string(ending)}));
   }
 
  private:
@@ -136,7 +136,9 @@ arrow::Result<std::shared_ptr<Recorder>> Recorder::Create(const std::string& pat
   if (got > 0 && !recording::LooksLikeRecording({start.data(), got})) {
     return arrow::Status::Invalid("'", path, "' exists and is not a recording; it is kept");
   }
-  const auto header = recording::Encode(DescribeProcess(*monitor), options.records);
+  RecordingHeader process = DescribeProcess(*monitor);
+  process.max_anonymous_bytes = static_cast<double>(options.max_anonymous_bytes);
+  const auto header = recording::Encode(process, options.records);
   int error = 0;
   auto file = MappedFile::Create(
       path, kHeaderBytes + static_cast<size_t>(options.records) * kRecordBytes, header, &error);
@@ -157,8 +159,8 @@ void Recorder::Record(const MemorySample& sample) {
   if (ring_->IsOurs()) ring_->Record(sample);
 }
 
-void Recorder::Close() {
-  if (ring_->IsOurs()) ring_->Close();
+void Recorder::Close(std::string_view ending) {
+  if (ring_->IsOurs()) ring_->Close(ending);
 }
 
 int64_t Recorder::recorded() const { return ring_->recorded(); }
@@ -182,8 +184,10 @@ arrow::Result<Recording> ReadRecording(const std::string& path) {
     out.header_intact = true;
   }
   if (all.size() >= kHeaderBytes) {
-    const auto end = recording::DecodeEnd(all.subspan(kHeaderBytes - kEndBytes, kEndBytes));
-    out.finished_ns = end.value_or(-1);
+    if (auto end = recording::DecodeEnd(all.subspan(kHeaderBytes - kEndBytes, kEndBytes))) {
+      out.finished_ns = end->finished_ns;
+      out.ending = std::move(end->ending);
+    }
   }
   constexpr std::array<char, kRecordBytes> kNeverWritten{};
   for (size_t at = kHeaderBytes; at < all.size(); at += kRecordBytes) {

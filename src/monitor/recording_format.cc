@@ -13,6 +13,7 @@ static_assert(std::endian::native == std::endian::little);
 constexpr std::string_view kMagic("FLOODREC\r\n\x1a\n", 12);
 constexpr size_t kMostHolders = 4;
 constexpr size_t kNameBytes = 32;
+constexpr size_t kEndingBytes = 240;
 
 constexpr std::array<uint32_t, 256> MakeTable() {
   std::array<uint32_t, 256> table{};
@@ -137,8 +138,8 @@ HeaderImage Encode(const RecordingHeader& header, int64_t record_count) {
                               header.host_total_bytes, header.limit_bytes, header.oom_kill_count}) {
     writer.Put(value);
   }
-  for (const double value :
-       {header.max_arrow_bytes, header.max_process_bytes, header.min_available_bytes}) {
+  for (const double value : {header.max_arrow_bytes, header.max_process_bytes,
+                             header.min_available_bytes, header.max_anonymous_bytes}) {
     writer.Put(value);
   }
   writer.PutText(header.library_version, 32);
@@ -167,7 +168,8 @@ std::optional<RecordingHeader> DecodeHeader(std::span<const char> image) {
                          &out.host_total_bytes, &out.limit_bytes, &out.oom_kill_count}) {
     reader.Get(value);
   }
-  for (double* value : {&out.max_arrow_bytes, &out.max_process_bytes, &out.min_available_bytes}) {
+  for (double* value : {&out.max_arrow_bytes, &out.max_process_bytes, &out.min_available_bytes,
+                        &out.max_anonymous_bytes}) {
     reader.Get(value);
   }
   out.library_version = reader.GetText(32);
@@ -177,19 +179,21 @@ std::optional<RecordingHeader> DecodeHeader(std::span<const char> image) {
   return out;
 }
 
-EndImage EncodeEnd(int64_t finished_ns) {
+EndImage Encode(const End& end) {
   EndImage out{};
   Writer writer(out);
-  writer.Put(finished_ns);
+  writer.Put(end.finished_ns);
+  writer.PutText(end.ending, kEndingBytes);
   writer.Seal();
   return out;
 }
 
-std::optional<int64_t> DecodeEnd(std::span<const char> image) {
+std::optional<End> DecodeEnd(std::span<const char> image) {
   Reader reader(image);
   if (image.size() != kEndBytes || !reader.IsSealed()) return std::nullopt;
-  int64_t out;
-  reader.Get(&out);
+  End out;
+  reader.Get(&out.finished_ns);
+  out.ending = reader.GetText(kEndingBytes);
   return out;
 }
 

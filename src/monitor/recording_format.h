@@ -13,13 +13,14 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 
 #include "floodwall/recorder.h"
 
 namespace floodwall::recording {
 
 constexpr size_t kHeaderBytes = 4096;
-constexpr size_t kEndBytes = 16;  ///< the last of the header page
+constexpr size_t kEndBytes = 256;  ///< the last of the header page
 constexpr size_t kRecordBytes = 256;
 
 using RecordImage = std::array<char, kRecordBytes>;
@@ -35,7 +36,11 @@ std::optional<RecordingHeader> DecodeHeader(std::span<const char> image);
 /// True when the first bytes are those of a recording, intact or not.
 bool LooksLikeRecording(std::span<const char> image);
 
-EndImage EncodeEnd(int64_t finished_ns);
-std::optional<int64_t> DecodeEnd(std::span<const char> image);
+struct End {
+  int64_t finished_ns;
+  std::string ending;
+};
+EndImage Encode(const End& end);
+std::optional<End> DecodeEnd(std::span<const char> image);
 
 }  // namespace floodwall::recording

@@ -42,6 +42,7 @@ def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     rows = {"order_id": [1, 2], "line": [1, 1], "price": [1.0, 2.0]}
     pq.write_table(pa.table(rows), "sales/a.parquet")
     pq.write_table(pa.table(rows | {"price": [3.0, 2.0]}), "changes.parquet")
+    Path("job.py").write_text("import time, pyarrow as pa\npa.array([1])\ntime.sleep(0.3)\n")
     return tmp_path
 
 

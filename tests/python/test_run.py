@@ -242,3 +242,31 @@ def test_records(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert record.stat().st_size > 1 << 20
     assert b"floodwall" in record.read_bytes()[:4096]
+    assert "It exited with code 0." in explained(record)
+
+
+@pytest.mark.parametrize(
+    ("work", "ending"),
+    [
+        ("os.kill(os.getpid(), 9)", "It was ended by SIGKILL."),
+        ("kept = [bytearray(1 << 20) for _ in range(400)]", "Floodwall ended it: anonymous memory"),
+    ],
+)
+def test_tells_afterwards_how_it_ended(work: str, ending: str, tmp_path: Path) -> None:
+    record = tmp_path / "a.flood"
+    run(
+        "200MiB", f"import os, time\nkept = bytearray(50 << 20)\ntime.sleep(0.3)\n{work}",
+        "--record", str(record),
+    )  # fmt: skip
+    told = explained(record)
+    assert ending in told
+    assert "Nearest: the limit of its processes, " in told
+    assert "of 200.0 MiB" in told
+
+
+def explained(record: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "floodwall", "explain", str(record)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return done.stdout

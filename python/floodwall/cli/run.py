@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from typing import Any
 
 from floodwall import _core
-from floodwall.launch import Figures, die_of, launch
+from floodwall.launch import Figures, Outcome, die_of, launch
 from floodwall.sizes import to_bytes
 
 _EPILOG = """
@@ -33,6 +34,14 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
+def _ending(outcome: Outcome) -> str:
+    if outcome.stopped is not None:
+        return f"floodwall ended it: {outcome.stopped}"
+    if outcome.exit_code < 0:
+        return f"it was ended by {signal.Signals(-outcome.exit_code).name}"
+    return f"it exited with code {outcome.exit_code}"
+
+
 def run(args: argparse.Namespace) -> int:
     """Run the program; return its exit code, or end as it ended."""
     command = args.argv[1:] if args.argv[:1] == ["--"] else args.argv
@@ -51,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
     outcome = launch(command, limit, inherit=not args.no_inherit, observe=observe)
     if recorder is not None:
-        recorder.close()
+        recorder.close(_ending(outcome))
     if outcome.stopped is not None:
         print(f"floodwall: ended '{command[0]}': {outcome.stopped}", file=sys.stderr)
         return 3
