@@ -61,13 +61,17 @@ test-long: test docs $(VENV)/group-examples ## sanitizers, the long crash runs, 
 	  (cd build/$$preset && FLOODWALL_STRESS_SECONDS=60 $(CURDIR)/$(VENV)/bin/ctest --output-on-failure) || exit 1; done
 	$(PY) -m pytest -q -m long
 	$(MAKE) cross
+	$(MAKE) test-packaging
 
 # fsspeckit needs Python 3.12: FSSPECKIT_PYTHON names one where PYTHON is older.
 FSSPECKIT_PYTHON ?= $(PYTHON)
 test-fsspeckit: ## run fsspeckit's own tests with and without the drop-in
 	$(PYTHON) tools/fsspeckit_suite.py --python $(FSSPECKIT_PYTHON)
 
-.PHONY: cross-tools test-fsspeckit
+test-packaging: $(VENV)/made $(VENV)/group-package ## sdist and wheels of each Python in clean environments
+	$(PY) tools/package_suite.py
+
+.PHONY: cross-tools test-fsspeckit test-packaging
 cross-tools:
 	@command -v x86_64-w64-mingw32-g++-posix wine >/dev/null || { \
 	  if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq --no-install-recommends g++-mingw-w64-x86-64-posix wine wine64; \

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-# Imported first: they load the libarrow and libparquet that the core links against.
 import pyarrow
-import pyarrow.compute
-import pyarrow.parquet
 
+# Before anything else of it is loaded: another version may lack what is imported next.
 if not pyarrow.__version__.startswith("26.0."):
     raise ImportError(
         f"floodwall needs pyarrow >=26.0,<26.1 but found {pyarrow.__version__}: "
         "run pip install 'pyarrow>=26.0,<26.1'"
     )
+
+# Imported first: they load the libarrow and libparquet that the core links against.
+import pyarrow.compute
+import pyarrow.parquet
 
 from floodwall._core import version as _version
 from floodwall.chunks import process_in_chunks

@@ -44,7 +44,7 @@ def test_refuses_wrong_usage() -> None:
     assert none.returncode == 2
     assert "COMMAND" in none.stderr
     wrong = run("1 parsec", "pass")
-    assert wrong.returncode == 1
+    assert wrong.returncode == 2
     assert "--limit" in wrong.stderr
 
 

@@ -6,32 +6,39 @@ import argparse
 import json
 
 from floodwall.cli.merge import describe
+from floodwall.cli.options import (
+    Commands,
+    add_bounds,
+    add_command,
+    add_keys,
+    add_output,
+    columns,
+)
 from floodwall.merge import deduplicate
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands) -> None:
     """Add the command to the ``floodwall`` parser."""
-    parser = commands.add_parser("deduplicate", help="keep one row of each key of a dataset")
+    parser = add_command(
+        commands, "deduplicate", help="keep one row of each key of a dataset",
+        usage="deduplicate TARGET --on COLUMN[,COLUMN] [options]",
+        examples="""
+          floodwall deduplicate sales/ --on order_id,line
+          floodwall deduplicate sales/ --on order_id --order-by updated_at --max-memory 64MiB
+        """,
+    )  # fmt: skip
     parser.add_argument("target", metavar="TARGET", help="dataset directory or Parquet file")
-    parser.add_argument("--on", required=True, metavar="COLUMN[,COLUMN]", help="key columns")
-    parser.add_argument(
-        "--order-by", metavar="COLUMN[,COLUMN]", help="columns that decide which row stays"
-    )
-    parser.add_argument(
+    keys = add_keys(parser)
+    keys.add_argument(
+        "--order-by", type=columns, metavar="COLUMN[,COLUMN]",
+        help="columns that decide which row stays",
+    )  # fmt: skip
+    keys.add_argument(
         "--keep", default="last", choices=["last", "first"],
         help="greatest or least row, else by position (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument(
-        "--max-memory", default="auto", metavar="SIZE",
-        help="such as 128MiB, or 40%% of what is available (default: half of it)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--null-keys", default="match", choices=["match", "never"],
-        help="whether a null key equals a null key (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument("--threads", type=int, metavar="N", help="default: the usable CPUs")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
-    parser.add_argument("--no-progress", action="store_true", help="no progress on stderr")
+    add_bounds(parser)
+    add_output(parser)
     parser.set_defaults(run=run)
 
 
@@ -39,8 +46,8 @@ def run(args: argparse.Namespace) -> int:
     """Remove duplicates and print the result."""
     result = deduplicate(
         args.target,
-        args.on.split(","),
-        order_by=args.order_by.split(",") if args.order_by else None,
+        args.on,
+        order_by=args.order_by,
         keep=args.keep,
         max_memory=args.max_memory,
         null_keys=args.null_keys,

@@ -7,84 +7,94 @@ import json
 from typing import Any
 
 from floodwall._core import format_bytes
+from floodwall.cli.options import (
+    Commands,
+    add_bounds,
+    add_command,
+    add_keys,
+    add_output,
+    columns,
+    positive,
+    size,
+)
 from floodwall.merge import MergeResult, merge
 from floodwall.plan import plan_merge
 
-_EXAMPLE = """example:
-  floodwall merge sales/ changes.parquet --on order_id,line --max-memory 128MiB
-"""
 
-
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands) -> None:
     """Add the command to the ``floodwall`` parser."""
-    parser = commands.add_parser(
-        "merge",
-        help="merge Parquet files into a dataset by key, within a memory limit",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = add_command(
+        commands, "merge", help="merge Parquet files into a dataset by key, within a memory limit",
+        usage="merge TARGET SOURCE... --on COLUMN[,COLUMN] [options]",
+        examples="""
+          floodwall merge sales/ changes.parquet --on order_id,line --max-memory 128MiB
+          floodwall merge sales/ 'inbox/*.parquet' --on id --order-by updated_at
+          floodwall merge sales/ gone.parquet --on id --strategy delete --plan --json
+        """,
+    )  # fmt: skip
     parser.add_argument("target", metavar="TARGET", help="dataset directory or Parquet file")
     parser.add_argument("source", metavar="SOURCE", nargs="+", help="Parquet files to merge in")
-    parser.add_argument("--on", required=True, metavar="COLUMN[,COLUMN]", help="key columns")
     parser.add_argument(
         "--strategy", default="upsert",
         choices=["upsert", "insert", "update", "delete", "full_merge", "deduplicate"],
         help="default: %(default)s",
     )  # fmt: skip
     parser.add_argument(
-        "--max-memory", default="auto", metavar="SIZE",
-        help="such as 128MiB, or 40%% of what is available (default: half of it)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--source-duplicates", default="last", choices=["last", "first", "error"],
-        help="which of several source rows with one key counts (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--order-by", metavar="COLUMN[,COLUMN]",
-        help="columns that decide which duplicate source row counts, instead of its position",
-    )  # fmt: skip
-    parser.add_argument(
-        "--target-duplicates", default="all", choices=["all", "collapse", "error"],
-        help="several target rows with one source key (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
         "--allow-delete-all", action="store_true",
         help="let full_merge with a source without rows empty the target",
     )  # fmt: skip
-    parser.add_argument(
-        "--null-keys", default="match", choices=["match", "never"],
-        help="whether a null key equals a null key (default: %(default)s)",
+    keys = add_keys(parser)
+    keys.add_argument(
+        "--source-duplicates", default="last", choices=["last", "first", "error"],
+        help="which of several source rows with one key counts (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument(
+    keys.add_argument(
+        "--order-by", type=columns, metavar="COLUMN[,COLUMN]",
+        help="columns that decide which duplicate source row counts, instead of its position",
+    )  # fmt: skip
+    keys.add_argument(
+        "--target-duplicates", default="all", choices=["all", "collapse", "error"],
+        help="several target rows with one source key (default: %(default)s)",
+    )  # fmt: skip
+    others = parser.add_argument_group("columns and files")
+    others.add_argument(
         "--missing-columns", default="keep", choices=["keep", "null"],
         help="target columns absent from the source, in matched rows (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument(
+    others.add_argument(
         "--new-columns", default="error", choices=["error", "ignore", "add"],
         help="source columns absent from the target (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument(
-        "--partition-by", metavar="COLUMN[,COLUMN]",
+    others.add_argument(
+        "--partition-by", type=columns, metavar="COLUMN[,COLUMN]",
         help="columns that are directories (default: as the target has them)",
     )  # fmt: skip
-    parser.add_argument(
+    others.add_argument(
         "--partition-moves", default="move", choices=["move", "error"],
         help="matched rows whose partition value changes (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--compression", metavar="CODEC", help="codec of new files")
-    parser.add_argument(
+    others.add_argument("--compression", metavar="CODEC", help="codec of new files")
+    others.add_argument(
+        "--max-rows-per-file", type=positive, default=5_000_000, metavar="N",
+        help="new files are split here (default: %(default)s)",
+    )  # fmt: skip
+    others.add_argument(
+        "--row-group-bytes", type=size, default="64MiB", metavar="SIZE",
+        help="encoded size at which new files start a row group (default: %(default)s)",
+    )  # fmt: skip
+    bounds = add_bounds(parser)
+    bounds.add_argument(
         "--spill-directory", metavar="DIR", help="default: _floodwall inside the dataset"
     )
-    parser.add_argument(
-        "--max-spill", metavar="SIZE", help="most bytes on disk there (default: 90 %% of free)"
-    )
-    parser.add_argument("--threads", type=int, metavar="N", help="default: the usable CPUs")
+    bounds.add_argument(
+        "--max-spill", type=size, metavar="SIZE",
+        help="most bytes on disk there (default: 90 %% of free)",
+    )  # fmt: skip
     parser.add_argument(
         "--plan", action="store_true",
         help="print what the merge would do, need and cost, and do nothing",
     )  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
-    parser.add_argument("--no-progress", action="store_true", help="no progress on stderr")
+    add_output(parser)
     parser.set_defaults(run=run)
 
 
@@ -94,18 +104,20 @@ def run(args: argparse.Namespace) -> int:
         "data": args.source,
         "path": args.target,
         "strategy": args.strategy,
-        "key_columns": args.on.split(","),
+        "key_columns": args.on,
         "max_memory": args.max_memory,
         "source_duplicates": args.source_duplicates,
-        "order_by": args.order_by.split(",") if args.order_by else None,
+        "order_by": args.order_by,
         "target_duplicates": args.target_duplicates,
         "allow_delete_all": args.allow_delete_all,
         "null_keys": args.null_keys,
         "missing_columns": args.missing_columns,
         "new_columns": args.new_columns,
-        "partition_columns": args.partition_by.split(",") if args.partition_by else None,
+        "partition_columns": args.partition_by,
         "partition_moves": args.partition_moves,
         "compression": args.compression,
+        "max_rows_per_file": args.max_rows_per_file,
+        "row_group_bytes": args.row_group_bytes,
         "spill_directory": args.spill_directory,
         "max_spill": args.max_spill,
         "threads": args.threads,

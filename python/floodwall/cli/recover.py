@@ -6,14 +6,20 @@ import argparse
 import dataclasses
 import json
 
+from floodwall.cli.options import Commands, add_command, add_output
 from floodwall.merge import recover
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands) -> None:
     """Add the command to the ``floodwall`` parser."""
-    parser = commands.add_parser("recover", help="complete or clean away an interrupted merge")
+    parser = add_command(
+        commands, "recover", help="complete or clean away an interrupted merge",
+        usage="recover DATASET [options]",
+        more="Merges do this by themselves. Run it before reading what a killed merge left.",
+        examples="floodwall recover sales/",
+    )  # fmt: skip
     parser.add_argument("dataset", metavar="DATASET", help="dataset directory or Parquet file")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
+    add_output(parser, progress=False)
     parser.set_defaults(run=run)
 
 

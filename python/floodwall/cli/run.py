@@ -5,27 +5,36 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from typing import Any
 
 from floodwall import _core
+from floodwall.cli.options import Commands, add_command, size
 from floodwall.launch import Figures, Outcome, die_of, launch
 from floodwall.sizes import to_bytes
 
-_EPILOG = """
+_MORE = """
 The limit holds for the anonymous memory of the program and its children together; Arrow may
 have all but a thirty-second of it, and all but 8 MiB of a small one. What libarrow's
 mimalloc pool (pyarrow 25 and later) would take beyond it is refused, which pyarrow reports as
 ArrowMemoryError; Arrow's CSV reader and Parquet's encoders, which crash when refused, are served.
-A tree that passes the limit is ended. Exit code: the program's own; 3 when it was ended here.
+A tree that passes the limit is ended.
+
+Exit code: the program's own; 3 when it was ended here.
 """
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Commands) -> None:
     """Add the command."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "run", help="run a program inside a memory limit", epilog=_EPILOG
+    parser = add_command(
+        commands, "run", help="run a program inside a memory limit", more=_MORE,
+        usage="run --limit SIZE [options] -- COMMAND...",
+        examples="""
+          floodwall run --limit 2GiB -- python job.py
+          floodwall run --limit 80% --record job.flood -- python job.py
+        """,
+    )  # fmt: skip
+    parser.add_argument(
+        "--limit", required=True, type=size, metavar="SIZE", help="such as 2GiB, 40%% or auto"
     )
-    parser.add_argument("--limit", required=True, metavar="SIZE", help="such as 2GiB, 40%% or auto")
     parser.add_argument("--record", metavar="FILE", help="record figures here, for a post-mortem")
     parser.add_argument(
         "--no-inherit", action="store_true", help="count Arrow in the program, not in its children"

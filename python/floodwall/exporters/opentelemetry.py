@@ -10,7 +10,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-from opentelemetry.metrics import CallbackOptions, Meter, Observation
+try:
+    from opentelemetry.metrics import CallbackOptions, Meter, Observation
+except ImportError as error:
+    raise ImportError(
+        "this exporter needs opentelemetry-api: pip install 'floodwall[opentelemetry]'"
+    ) from error
 
 from floodwall.exporters.figures import FIGURES, PRESSURE, PRESSURE_DESCRIPTION, Figure, pressure_of
 from floodwall.monitor import MemoryMonitor, MemorySnapshot

@@ -8,7 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+try:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+except ImportError as error:
+    raise ImportError(
+        "this exporter needs prometheus-client: pip install 'floodwall[prometheus]'"
+    ) from error
 
 from floodwall.exporters.figures import FIGURES, PRESSURE, PRESSURE_DESCRIPTION, Figure, pressure_of
 from floodwall.monitor import MemoryMonitor
