@@ -154,12 +154,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="write the table here (and .json beside it)")
     args = parser.parse_args()
     args.directory = args.directory.resolve()
-    args.directory.mkdir(exist_ok=True)
-    dataset = args.directory / f"lineitem-{args.scale:g}"
-    source = args.directory / f"changes-{args.scale:g}.parquet"
-    if not dataset.exists() or not source.exists():
-        lineitem.lay_out(lineitem.generate(args.directory, args.scale), dataset)
-        lineitem.make_source(dataset, source)
+    dataset, source = lineitem.prepare(args.directory, args.scale)
     rows = []
     for peer in args.peers:
         rows.append(_measure(peer, args, dataset, source))

@@ -22,14 +22,9 @@ def main() -> int:
     parser.add_argument("--max-memory", type=int, default=128, metavar="MIB")
     args = parser.parse_args()
     directory: Path = args.directory
-    directory.mkdir(exist_ok=True)
 
     print(f"1. TPC-H lineitem at scale {args.scale:g} ...", flush=True)
-    dataset = directory / f"lineitem-{args.scale:g}"
-    source = directory / f"changes-{args.scale:g}.parquet"
-    if not dataset.exists() or not source.exists():
-        lineitem.lay_out(lineitem.generate(directory, args.scale), dataset)
-        lineitem.make_source(dataset, source)
+    dataset, source = lineitem.prepare(directory, args.scale)
     merged = directory / "merged"
     shutil.rmtree(merged, ignore_errors=True)
     shutil.copytree(dataset, merged)

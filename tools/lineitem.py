@@ -113,6 +113,17 @@ def make_source(dataset: Path, file: Path) -> None:
     part.unlink()
 
 
+def prepare(directory: Path, scale: float) -> tuple[Path, Path]:
+    """Return dataset and source of a scale; make them at the first call."""
+    directory.mkdir(exist_ok=True)
+    dataset = directory / f"lineitem-{scale:g}"
+    source = directory / f"changes-{scale:g}.parquet"
+    if not dataset.exists() or not source.exists():
+        lay_out(generate(directory, scale), dataset)
+        make_source(dataset, source)
+    return dataset, source
+
+
 def differences(before: Path, source: Path, after: Path) -> int:
     """Rows by which the merged dataset differs from what DuckDB makes of the same upsert."""
     on = " AND ".join(f"b.{name} IS NOT DISTINCT FROM s.{name}" for name in KEY_COLUMNS)

@@ -7,7 +7,6 @@ import gc
 import logging
 import operator
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,6 +20,7 @@ from floodwall.monitor import MemoryMonitor, MemoryPressureLevel, mb_to_bytes
 from floodwall.parquet_files import parquet_files
 from floodwall.pool import Budget
 from floodwall.reclaim import trim
+from floodwall.rich_bars import open_rich
 from floodwall.sizes import available_bytes
 
 __all__ = ["process_in_chunks"]
@@ -344,18 +344,12 @@ def _progress(
         total = source.count_rows()
         yield lambda done: callback(done, total)
         return
-    if sys.stderr.isatty():
-        try:
-            import rich.console
-            import rich.progress
-        except ImportError:
-            pass
-        else:
-            console = rich.console.Console(stderr=True)
-            with rich.progress.Progress(console=console, transient=True) as bar:
-                task = bar.add_task("rows", total=source.count_rows())
-                yield lambda done: bar.update(task, completed=done)
-            return
+    if (terminal := open_rich()) is not None:
+        progress, console = terminal
+        with progress.Progress(console=console, transient=True) as bar:
+            task = bar.add_task("rows", total=source.count_rows())
+            yield lambda done: bar.update(task, completed=done)
+        return
     if logger.isEnabledFor(logging.DEBUG):
         total = source.count_rows()
         yield lambda done: logger.debug("Processed %d of %d rows", done, total)

@@ -24,6 +24,8 @@ class PerformanceMonitor:
     Not thread-safe: one job, one monitor. The arguments are those of ``MemoryMonitor``.
     """
 
+    _monitor_class: type[MemoryMonitor] = MemoryMonitor
+
     def __init__(
         self,
         max_pyarrow_mb: float = 2048,
@@ -31,7 +33,7 @@ class PerformanceMonitor:
         min_system_available_mb: float = 512,
     ) -> None:
         """Start the clock."""
-        self._memory_monitor = MemoryMonitor(
+        self._memory_monitor = self._monitor_class(
             max_pyarrow_mb, max_process_memory_mb, min_system_available_mb
         )
         self._native = _core.PerformanceMonitor()

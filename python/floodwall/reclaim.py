@@ -7,7 +7,6 @@ import dataclasses
 import os
 import threading
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self
 
 from floodwall import _core
@@ -63,12 +62,7 @@ class Reclaimer:
         """Return itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Cancel."""
         self.cancel()
 

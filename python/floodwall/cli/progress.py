@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 from floodwall._core import format_bytes
 from floodwall.merge import MergeProgress
+from floodwall.rich_bars import open_rich
 
 _Report = Callable[[MergeProgress], None]
 
@@ -28,33 +29,27 @@ def _memory(progress: MergeProgress) -> str:
 @contextlib.contextmanager
 def show_progress() -> Iterator[_Report]:
     """Give a function that draws the progress it gets."""
-    if sys.stderr.isatty():
-        try:
-            import rich.console
-            import rich.progress
-        except ImportError:
-            pass
-        else:
-            console = rich.console.Console(stderr=True)
-            columns = (
-                rich.progress.TextColumn("{task.description:>8}"),
-                rich.progress.BarColumn(),
-                rich.progress.TaskProgressColumn(),
-                rich.progress.TextColumn("{task.fields[memory]}"),
-                rich.progress.TimeElapsedColumn(),
-            )
-            with rich.progress.Progress(*columns, console=console, transient=True) as bar:
-                task = bar.add_task("plan", total=None, memory="")
+    if (terminal := open_rich()) is not None:
+        progress, console = terminal
+        columns = (
+            progress.TextColumn("{task.description:>8}"),
+            progress.BarColumn(),
+            progress.TaskProgressColumn(),
+            progress.TextColumn("{task.fields[memory]}"),
+            progress.TimeElapsedColumn(),
+        )
+        with progress.Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task("plan", total=None, memory="")
 
-                def draw(progress: MergeProgress) -> None:
-                    done, total = _fraction(progress)
-                    bar.update(
-                        task, description=progress.phase, completed=done, total=total or None,
-                        memory=_memory(progress),
-                    )  # fmt: skip
+            def draw(now: MergeProgress) -> None:
+                done, total = _fraction(now)
+                bar.update(
+                    task, description=now.phase, completed=done, total=total or None,
+                    memory=_memory(now),
+                )  # fmt: skip
 
-                yield draw
-            return
+            yield draw
+        return
     phase = ""
 
     def line(progress: MergeProgress) -> None:

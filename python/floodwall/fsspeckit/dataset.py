@@ -29,17 +29,7 @@ _Progress = Callable[[int, int], None]
 class PerformanceMonitor(floodwall.PerformanceMonitor):
     """``floodwall.PerformanceMonitor``, obeying ``psutil`` of the ``memory`` module."""
 
-    def __init__(
-        self,
-        max_pyarrow_mb: float = 2048,
-        max_process_memory_mb: float | None = None,
-        min_system_available_mb: float = 512,
-    ) -> None:
-        """Start the clock."""
-        super().__init__(max_pyarrow_mb, max_process_memory_mb, min_system_available_mb)
-        self._memory_monitor = MemoryMonitor(
-            max_pyarrow_mb, max_process_memory_mb, min_system_available_mb
-        )
+    _monitor_class: type[floodwall.MemoryMonitor] = MemoryMonitor
 
 
 def align(source: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -59,14 +49,14 @@ def _merge(
     key_columns: list[str] | str,
     inserts: bool,
     writer: pq.ParquetWriter | None,
-    chunks: Callable[[], Iterator[pa.Table]],
+    chunks: Iterator[pa.Table],
 ) -> pa.Table | None:
     keys = [key_columns] if isinstance(key_columns, str) else list(key_columns)
     aligned = align(source, existing.schema)
     matcher = _core.KeyMatcher.make(aligned, existing.schema.empty_table(), keys)
     matched: list[pa.Array] = []
     kept: list[pa.Table] = []
-    for chunk in chunks():
+    for chunk in chunks:
         found = matcher.find(chunk)
         if not inserts:
             matched.append(pc.unique(found.drop_null()))
@@ -87,16 +77,31 @@ def _merge(
     return None
 
 
-def merge_upsert_pyarrow(
-    existing: pa.Table | pads.Dataset,
-    source: pa.Table,
-    key_columns: list[str],
-    chunk_size: int = 100_000,
-    max_memory_mb: int = 1024,
-    memory_monitor: floodwall.MemoryMonitor | None = None,
-    writer: pq.ParquetWriter | None = None,
-    progress_callback: _Progress | None = None,
-) -> pa.Table | None:
+def _make_merge(name: str, inserts: bool, doc: str) -> Callable[..., pa.Table | None]:
+    def merge(
+        existing: pa.Table | pads.Dataset,
+        source: pa.Table,
+        key_columns: list[str],
+        chunk_size: int = 100_000,
+        max_memory_mb: int = 1024,
+        memory_monitor: floodwall.MemoryMonitor | None = None,
+        writer: pq.ParquetWriter | None = None,
+        progress_callback: _Progress | None = None,
+    ) -> pa.Table | None:
+        chunks = process_in_chunks(
+            existing, chunk_size, max_memory_mb,
+            progress_callback=progress_callback, memory_monitor=memory_monitor,
+        )  # fmt: skip
+        return _merge(existing, source, key_columns, inserts, writer, chunks)
+
+    merge.__name__ = merge.__qualname__ = name
+    merge.__doc__ = doc
+    return merge
+
+
+merge_upsert_pyarrow = _make_merge(
+    "merge_upsert_pyarrow",
+    True,
     """
     Return the existing rows whose key is not in the source, then the source's rows.
 
@@ -106,35 +111,15 @@ def merge_upsert_pyarrow(
 
     Raises ``MemoryError`` when the monitor (by default one of ``max_memory_mb``) calls an
     emergency, ``SchemaMismatchError`` for keys that cannot be compared.
-    """
-    return _merge(
-        existing, source, key_columns, True, writer,
-        lambda: process_in_chunks(
-            existing, chunk_size, max_memory_mb,
-            progress_callback=progress_callback, memory_monitor=memory_monitor,
-        ),
-    )  # fmt: skip
+    """,
+)
 
-
-def merge_update_pyarrow(
-    existing: pa.Table | pads.Dataset,
-    source: pa.Table,
-    key_columns: list[str],
-    chunk_size: int = 100_000,
-    max_memory_mb: int = 1024,
-    memory_monitor: floodwall.MemoryMonitor | None = None,
-    writer: pq.ParquetWriter | None = None,
-    progress_callback: _Progress | None = None,
-) -> pa.Table | None:
+merge_update_pyarrow = _make_merge(
+    "merge_update_pyarrow",
+    False,
     """
     Return the existing rows whose key is not in the source, then the source rows that matched.
 
     Otherwise as ``merge_upsert_pyarrow``.
-    """
-    return _merge(
-        existing, source, key_columns, False, writer,
-        lambda: process_in_chunks(
-            existing, chunk_size, max_memory_mb,
-            progress_callback=progress_callback, memory_monitor=memory_monitor,
-        ),
-    )  # fmt: skip
+    """,
+)
