@@ -80,7 +80,17 @@ cross-tools:
 cross: $(VENV)/group-cross cross-tools ## compile the probes for Windows and macOS
 	$(PY) tools/cross_check.py
 
-lint: $(VENV)/installed $(VENV)/group-test $(VENV)/group-lint ## includes, formats, types, stubs
+.PHONY: cppcheck
+cppcheck:
+	@command -v cppcheck >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq --no-install-recommends cppcheck; \
+	  else echo "the lint needs cppcheck: apt-get install cppcheck"; exit 1; fi; }
+	cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability --std=c++20 \
+	  --language=c++ --suppressions-list=.cppcheck -D__linux__ -DFLOODWALL_EXPORT= \
+	  '-DARROW_ASSIGN_OR_RAISE(lhs,rexpr)=lhs=(rexpr).ValueOrDie()' \
+	  '-DARROW_RETURN_NOT_OK(status)=if(!(status).ok())return(status)' -Iinclude -Isrc src python/bindings
+
+lint: cppcheck $(VENV)/installed $(VENV)/group-test $(VENV)/group-lint ## includes, formats, types, stubs
 	$(PY) tools/check_includes.py
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .

@@ -59,11 +59,9 @@ double LimitBytes(const char* name, nb::handle value, bool optional) {
 class Monitor {
  public:
   Monitor(nb::object max_pyarrow, nb::object max_process, nb::object min_available,
-          double cache_seconds) {
-    MemoryMonitorOptions options;
-    options.pool = current_pool;
-    options.cache_seconds = cache_seconds;
-    monitor_ = ValueOrThrow(MemoryMonitor::Make(options));
+          double cache_seconds)
+      : monitor_(ValueOrThrow(
+            MemoryMonitor::Make({.cache_seconds = cache_seconds, .pool = current_pool}))) {
     set_max_pyarrow(std::move(max_pyarrow));
     set_max_process(std::move(max_process));
     set_min_available(std::move(min_available));

@@ -163,7 +163,7 @@ std::optional<RecordingHeader> DecodeHeader(std::span<const char> image) {
   uint32_t record_bytes;
   reader.Get(&record_bytes);
   RecordingHeader out;
-  int64_t record_count;
+  int64_t record_count = 0;
   for (int64_t* value : {&out.version, &record_count, &out.pid, &out.started_ns,
                          &out.host_total_bytes, &out.limit_bytes, &out.oom_kill_count}) {
     reader.Get(value);

@@ -10,7 +10,8 @@ std::optional<double> ReadCpuQuota(const std::string& root, KernelCalls* calls) 
 #ifdef __linux__
   return ReadLinuxCpuQuota(root, calls);
 #else
-  static_cast<void>(root), static_cast<void>(calls);
+  static_cast<void>(root);
+  static_cast<void>(calls);
   return std::nullopt;
 #endif
 }

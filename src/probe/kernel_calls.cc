@@ -44,7 +44,9 @@ int KernelCalls::SystemInfo(int64_t* total, int64_t* free, int64_t* swap_free) {
   *swap_free = static_cast<int64_t>(info.freeswap) * unit;
   return 0;
 #else
-  static_cast<void>(total), static_cast<void>(free), static_cast<void>(swap_free);
+  static_cast<void>(total);
+  static_cast<void>(free);
+  static_cast<void>(swap_free);
   errno = ENOSYS;
   return -1;
 #endif

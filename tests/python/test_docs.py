@@ -100,6 +100,24 @@ def test_every_page_is_in_the_table_of_contents() -> None:
     assert index
 
 
+def test_architecture_names_what_exists() -> None:
+    """Its modules are the directories, its files exist, its nouns are declared in their module."""
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    rows = re.findall(r"^\| `([^`]+)` \| (.*) \|$", text, re.M)
+    directories = [path.parent.name for path in (ROOT / "src").glob("*/sources.cmake")]
+    assert sorted(name for name, _ in rows if "/" not in name) == sorted(directories)
+    public = "".join(path.read_text() for path in (ROOT / "include").rglob("*.h"))
+    for module, nouns in [*rows, ("", text)]:
+        root = ROOT / (module if "/" in module else f"src/{module}")
+        sources = [path for path in root.rglob("*") if path.suffix in (".h", ".cc", ".py")]
+        code = public + "".join(path.read_text() for path in sources)
+        for name in re.findall(r"`([^`]+)`", nouns):
+            if re.fullmatch(r"[\w/]+\.(h|cc|py)", name):
+                assert (ROOT / name).exists() or name in {path.name for path in sources}, name
+            elif re.fullmatch(r"[A-Z][a-z]\w+", name):
+                assert re.search(rf"\b{name}\b", code), f"{module}: {name}"
+
+
 TYPES = {"string": str, "integer": int, "number": (int, float), "array": list, "object": dict,
          "boolean": bool}  # fmt: skip
 
