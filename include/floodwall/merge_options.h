@@ -136,7 +136,7 @@ struct MergeOptions {
   /// New files are split here.
   int64_t max_rows_per_file = 5'000'000;
   /// Encoded size at which new files start another row group. Larger groups compress and
-  /// scan better, smaller ones prune better; a small budget makes them smaller.
+  /// scan better, smaller ones prune better.
   int64_t row_group_bytes = 64 << 20;
 
   /// Where what does not fit in memory is written; empty: `_floodwall/` in the dataset. Made when

@@ -46,6 +46,11 @@ def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def here(command: str) -> str:
+    """The command with an end, where it has none, and with a process that exists."""
+    return command.replace("--watch", "--watch --count 1").replace("4711", str(os.getpid()))
+
+
 @pytest.mark.usefixtures("somewhere")
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_blocks_run(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,9 +81,10 @@ def test_commands_run(page: Path) -> None:
             if words[0] in RUN_ELSEWHERE:
                 continue
             done = subprocess.run(
-                command, shell=True, env=environment, capture_output=True, text=True
+                here(command), shell=True, env=environment, capture_output=True, text=True
             )
-            assert done.returncode == 0, f"{command}: {done.stderr}"
+            found = words[:2] == ["floodwall", "doctor"]  # it may find something wrong here
+            assert done.returncode in ((0, 1) if found else (0,)), f"{command}: {done.stderr}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
@@ -124,7 +130,8 @@ TYPES = {"string": str, "integer": int, "number": (int, float), "array": list, "
 
 def described(command: str) -> dict[str, str]:
     text = (ROOT / "docs" / "reference" / "json.md").read_text()
-    section = re.search(rf"^## [a-z, ]*\b{command}\b[a-z, ]*\n(.*?)(?=^## |\Z)", text, re.M | re.S)
+    heading = rf"^## (?:[a-z]+[, ]+)*{command}(?:, [a-z]+)*\n"
+    section = re.search(rf"{heading}(.*?)(?=^## |\Z)", text, re.M | re.S)
     assert section is not None
     return dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", section[1], re.M))
 
@@ -138,14 +145,16 @@ def test_json_is_as_described(capsys: pytest.CaptureFixture[str]) -> None:
     for command in (
         ["merge", "sales", "changes.parquet", *keys],
         ["deduplicate", "sales", *keys],
+        ["merge", "sales", "changes.parquet", "--plan", *keys],
         ["recover", "sales", "--json"],
         ["status", "--json"],
         ["explain", recording, "--json"],
+        ["doctor", "--json"],
     ):
         capsys.readouterr()
-        assert main(command) == 0
+        assert main(command) in ((0, 1) if command[0] == "doctor" else (0,))
         printed = json.loads(capsys.readouterr().out)
-        fields = described(command[0])
+        fields = described("--plan" if "--plan" in command else command[0])
         assert len(fields) >= 4
         # Fields may be added; they are described when they are.
         assert set(printed) == set(fields), command
