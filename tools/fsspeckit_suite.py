@@ -3,7 +3,8 @@ Run fsspeckit's own PyArrow tests with and without the drop-in, and compare.
 
 Makes a virtual environment with fsspeckit and this project, unpacks fsspeckit's source
 distribution, and runs its tests twice. Exits non-zero when a test that passes without the drop-in
-does not pass with it. Needs Python 3.12 or newer, as fsspeckit does: ``--python``.
+does not pass with it. Then runs this project's tests of the documented API there, with fsspeckit
+installed. Needs Python 3.12 or newer, as fsspeckit does: ``--python``.
 """
 
 from __future__ import annotations
@@ -71,6 +72,17 @@ def _run(interpreter: Path, sources: Path, plugin: bool) -> tuple[set[str], floa
     return passed, seconds
 
 
+def _run_own(interpreter: Path) -> bool:
+    """Run this project's tests of the same API beside an installed fsspeckit."""
+    root = Path(__file__).resolve().parent.parent
+    tests = [
+        root / "tests/python/test_documented_api.py",
+        root / "tests/python/test_interpreters.py",
+    ]
+    command = [interpreter, "-m", "pytest", "-q", "-W", "default", "-p", "no:cacheprovider", *tests]
+    return subprocess.run([str(part) for part in command], cwd=root, check=False).returncode == 0
+
+
 def main() -> int:
     """Prepare, run twice, compare; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -86,7 +98,8 @@ def main() -> int:
     print(f"fsspeckit {VERSION}: {len(without)} pass in {seconds_without:.1f} s;")
     print(f"with the drop-in: {len(with_drop_in)} pass in {seconds_with:.1f} s, {len(lost)} lost")
     print("\n".join(lost))
-    return 1 if lost or not without else 0
+    own = _run_own(interpreter)
+    return 1 if lost or not without or not own else 0
 
 
 if __name__ == "__main__":

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+from floodwall.interpreters import in_subinterpreter
+
+# Before pyarrow, whose import may hang there instead of failing.
+if in_subinterpreter():
+    raise ImportError(
+        "floodwall works in the main interpreter only, because pyarrow does; use threads or "
+        "processes instead of subinterpreters (under mod_wsgi: WSGIApplicationGroup %{GLOBAL})"
+    )
+
 import pyarrow
 
 # Before anything else of it is loaded: another version may lack what is imported next.

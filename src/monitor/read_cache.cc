@@ -4,19 +4,24 @@ namespace floodwall {
 
 std::optional<SystemFigures> ReadCache::Load(uint64_t epoch) const {
   for (;;) {
-    const uint64_t before = sequence_.load(std::memory_order_acquire);
-    // A child may have been forked from a parent in the middle of a write, which never ends here.
-    if (epoch_.load(std::memory_order_relaxed) != epoch) return std::nullopt;
-    if (before % 2 != 0) continue;
+    const uint64_t number = published_.load(std::memory_order_acquire);
+    if (number == 0) return std::nullopt;
+    const Slot& slot = slots_[number % 2];
+    // Another number: the next write was published before this slot was taken for the one after it,
+    // so the next look finds a later one.
+    if (slot.number.load(std::memory_order_acquire) != number) continue;
+    const uint64_t written_in = slot.epoch.load(std::memory_order_acquire);
     SystemFigures out;
-    out.rss = rss_.load(std::memory_order_acquire);
-    out.available = available_.load(std::memory_order_acquire);
-    out.judged_rss = judged_rss_.load(std::memory_order_acquire);
-    out.judged_available = judged_available_.load(std::memory_order_acquire);
-    out.exact = exact_.load(std::memory_order_acquire);
-    out.read_ns = read_ns_.load(std::memory_order_acquire);
+    out.rss = slot.rss.load(std::memory_order_acquire);
+    out.available = slot.available.load(std::memory_order_acquire);
+    out.judged_rss = slot.judged_rss.load(std::memory_order_acquire);
+    out.judged_available = slot.judged_available.load(std::memory_order_acquire);
+    out.exact = slot.exact.load(std::memory_order_acquire);
+    out.read_ns = slot.read_ns.load(std::memory_order_acquire);
     // The loads above are acquires, so none of them is seen later than this one.
-    if (sequence_.load(std::memory_order_relaxed) == before) return out;
+    if (slot.number.load(std::memory_order_relaxed) != number) continue;
+    if (written_in != epoch) return std::nullopt;
+    return out;
   }
 }
 
@@ -27,17 +32,19 @@ bool ReadCache::TryClaim(uint64_t epoch) {
 }
 
 void ReadCache::Publish(const SystemFigures& figures, uint64_t epoch) {
-  // Odd while writing; a sequence that a fork left odd is odd still.
-  const uint64_t odd = sequence_.load(std::memory_order_relaxed) | 1;
-  sequence_.store(odd, std::memory_order_relaxed);
-  rss_.store(figures.rss, std::memory_order_release);
-  available_.store(figures.available, std::memory_order_release);
-  judged_rss_.store(figures.judged_rss, std::memory_order_release);
-  judged_available_.store(figures.judged_available, std::memory_order_release);
-  exact_.store(figures.exact, std::memory_order_release);
-  read_ns_.store(figures.read_ns, std::memory_order_release);
-  epoch_.store(epoch, std::memory_order_release);
-  sequence_.store(odd + 1, std::memory_order_release);
+  const uint64_t number = published_.load(std::memory_order_relaxed) + 1;
+  Slot& slot = slots_[number % 2];
+  // Whoever sees this sees what was published before it; whoever sees one of the figures sees this.
+  slot.number.store(0, std::memory_order_release);
+  slot.epoch.store(epoch, std::memory_order_release);
+  slot.rss.store(figures.rss, std::memory_order_release);
+  slot.available.store(figures.available, std::memory_order_release);
+  slot.judged_rss.store(figures.judged_rss, std::memory_order_release);
+  slot.judged_available.store(figures.judged_available, std::memory_order_release);
+  slot.exact.store(figures.exact, std::memory_order_release);
+  slot.read_ns.store(figures.read_ns, std::memory_order_release);
+  slot.number.store(number, std::memory_order_release);
+  published_.store(number, std::memory_order_release);
   claim_.store(0, std::memory_order_release);
 }
 

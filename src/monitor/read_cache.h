@@ -2,14 +2,16 @@
 
 /// The last system figures of a monitor, published by one thread and read by all without waiting.
 ///
-/// A seqlock: the writer makes the sequence odd, stores, makes it even. Readers that meet a write
-/// try again; a reader whose figures are too old tries to become the writer and, when another
-/// thread is it already, uses the old ones. Figures and the writer's claim carry the fork epoch:
-/// a child starts without any, and a claim that its parent's thread held does not bind it.
+/// Two slots: the writer fills the one that is not published, then publishes it, so that a writer
+/// that is interrupted keeps nobody waiting. A reader tries again only when two writes were
+/// completed while it read. A reader whose figures are too old tries to become the writer and, when
+/// another thread is it already, uses the old ones. Figures and the writer's claim carry the fork
+/// epoch: a child starts without any, and a claim that its parent's thread held does not bind it.
 ///
 /// Threading: all methods from any thread. Errors: none. Units: bytes, nanoseconds of CoarseNow.
 /// Lifetime: values only.
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <optional>
@@ -37,15 +39,20 @@ class ReadCache {
   void Publish(const SystemFigures& figures, uint64_t epoch);
 
  private:
-  std::atomic<uint64_t> sequence_{0};
-  std::atomic<uint64_t> claim_{0};  ///< epoch + 1 of the writer, 0 for none
-  std::atomic<uint64_t> epoch_{~uint64_t{0}};
-  std::atomic<int64_t> rss_{-1};
-  std::atomic<int64_t> available_{-1};
-  std::atomic<int64_t> judged_rss_{-1};
-  std::atomic<int64_t> judged_available_{-1};
-  std::atomic<bool> exact_{false};
-  std::atomic<int64_t> read_ns_{0};
+  friend struct ReadCacheForTest;
+  struct Slot {
+    std::atomic<uint64_t> number{0};  ///< of the write it holds, 0 while it is written
+    std::atomic<uint64_t> epoch{~uint64_t{0}};
+    std::atomic<int64_t> rss{-1};
+    std::atomic<int64_t> available{-1};
+    std::atomic<int64_t> judged_rss{-1};
+    std::atomic<int64_t> judged_available{-1};
+    std::atomic<bool> exact{false};
+    std::atomic<int64_t> read_ns{0};
+  };
+  std::array<Slot, 2> slots_;
+  std::atomic<uint64_t> published_{0};  ///< number of the last write, 0 for none
+  std::atomic<uint64_t> claim_{0};      ///< epoch + 1 of the writer, 0 for none
 };
 
 }  // namespace floodwall

@@ -4,6 +4,8 @@
 
 #include <atomic>
 #include <barrier>
+#include <chrono>
+#include <cstdlib>
 #include <thread>
 #include <vector>
 
@@ -19,15 +21,25 @@ namespace {
 constexpr int64_t kMiB = int64_t{1} << 20;
 constexpr int kThreads = 64;
 
-/// Runs `body(thread, round)` on 64 threads that begin together.
+/// How long each test goes on at least: a minute in `make test-long`.
+std::chrono::seconds StressTime() {
+  const char* text = std::getenv("FLOODWALL_STRESS_SECONDS");
+  return std::chrono::seconds(text != nullptr ? std::atoi(text) : 0);
+}
+
+/// Runs `body(thread, round)` on 64 threads that begin together, `rounds` times and until the time
+/// is up.
 template <typename Body>
 void OnManyThreads(int rounds, Body body) {
   std::barrier start(kThreads);
+  const auto end = std::chrono::steady_clock::now() + StressTime();
   std::vector<std::thread> threads;
   for (int thread = 0; thread < kThreads; ++thread) {
     threads.emplace_back([&, thread] {
       start.arrive_and_wait();
-      for (int round = 0; round < rounds; ++round) body(thread, round);
+      for (int round = 0; round < rounds || std::chrono::steady_clock::now() < end; ++round) {
+        body(thread, round);
+      }
     });
   }
   for (auto& thread : threads) thread.join();
@@ -43,7 +55,7 @@ TEST(MonitorStress, SixtyFourThreadsSeeWholeFigures) {
   OnManyThreads(200, [&](int thread, int round) {
     if (thread == 0) {
       // Both figures move, never below twice the minimum.
-      probe->rss = probe->available = (1000 + round) * kMiB;
+      probe->rss = probe->available = (1000 + round % 1000) * kMiB;
     } else if (thread == 1) {
       if (!monitor->set_min_available_bytes(static_cast<double>((10 + round % 5) * kMiB)).ok()) {
         ++strange;

@@ -6,6 +6,16 @@
 #include <vector>
 
 namespace floodwall {
+
+struct ReadCacheForTest {
+  /// What a writer leaves that is interrupted in the middle of a write.
+  static void BeginWrite(ReadCache* cache) {
+    ReadCache::Slot& slot = cache->slots_[(cache->published_ + 1) % 2];
+    slot.number = 0;
+    slot.rss = -77;
+  }
+};
+
 namespace {
 
 TEST(ReadCache, StartsEmptyAndForgetsAcrossForks) {
@@ -24,6 +34,24 @@ TEST(ReadCache, LetsOneThreadWriteAndIgnoresAParentsClaim) {
   EXPECT_TRUE(cache.TryClaim(4));
   cache.Publish({.rss = 1}, 4);
   EXPECT_TRUE(cache.TryClaim(4));
+}
+
+TEST(ReadCache, AWriterThatIsInterruptedKeepsNobodyWaiting) {
+  ReadCache cache;
+  ASSERT_TRUE(cache.TryClaim(0));
+  ReadCacheForTest::BeginWrite(&cache);
+  EXPECT_FALSE(cache.Load(0)) << "nothing was published yet";
+  for (int64_t i = 1; i <= 4; ++i) {
+    cache.Publish({.rss = i}, 0);
+    ASSERT_TRUE(cache.TryClaim(0));
+    ReadCacheForTest::BeginWrite(&cache);
+    EXPECT_EQ(cache.Load(0)->rss, i);
+  }
+  // A child of that moment has no figures, and is not kept from writing its own.
+  EXPECT_FALSE(cache.Load(1));
+  ASSERT_TRUE(cache.TryClaim(1));
+  cache.Publish({.rss = 9}, 1);
+  EXPECT_EQ(cache.Load(1)->rss, 9);
 }
 
 TEST(ReadCache, NeverShowsFiguresOfTwoWrites) {
