@@ -124,6 +124,34 @@ def test_recording_and_exit_with_a_running_watch(
     assert json.loads(capsys.readouterr().out)["records"] == recording["records"]
 
 
+def test_a_spike_of_20_ms_between_two_samples_is_in_every_peak(tmp_path: Path) -> None:
+    script = (
+        "import json, sys, time, floodwall, pyarrow as pa\n"
+        "monitor = floodwall.MemoryMonitor(min_system_available_mb=0)\n"
+        "performance = floodwall.PerformanceMonitor()\n"
+        "watch = monitor.watch(None, interval_s=0.5)\n"
+        "watch.record(sys.argv[1])\n"
+        "spike = pa.allocate_buffer(800 << 20)\n"
+        "time.sleep(0.02)\n"
+        "del spike\n"
+        "before = watch.stats()['samples']\n"
+        "while watch.stats()['samples'] < before + 2: time.sleep(0.05)\n"
+        "metrics = performance.get_metrics(0, 0, 0)\n"
+        "snapshot = monitor.snapshot()\n"
+        "print(json.dumps([snapshot.arrow_bytes, snapshot.arrow_peak_bytes, metrics]))\n"
+    )
+    path = tmp_path / "job.flood"
+    child = subprocess.run(
+        [sys.executable, "-c", script, str(path)],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    held, peak, metrics = json.loads(child.stdout)
+    assert held < 1 << 20
+    assert 800 << 20 <= peak < 801 << 20
+    assert 800 <= metrics["memory_peak_mb"] < 801
+    assert _core.read_recording(str(path))["records"][-1]["arrow_peak_bytes"] == peak
+
+
 def test_explain_refuses_what_is_no_recording(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
