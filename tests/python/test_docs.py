@@ -148,6 +148,7 @@ def test_json_is_as_described(capsys: pytest.CaptureFixture[str]) -> None:
         ["merge", "sales", "changes.parquet", "--plan", *keys],
         ["recover", "sales", "--json"],
         ["status", "--json"],
+        ["doctor", "--json"],
         ["explain", recording, "--json"],
         ["doctor", "--json"],
     ):
