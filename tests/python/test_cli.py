@@ -68,3 +68,13 @@ def test_status_shows_figures_and_sources(capsys: pytest.CaptureFixture[str]) ->
     assert status["sources"]["rss_bytes"].startswith("/proc/self/")
     assert main(["status", "--min-available", "-1"]) == 1
     assert "min_system_available_mb" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["status", "doctor", "plot", "explain", "run"])
+def test_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as shown:
+        main([command, "--help"])
+    assert shown.value.code == 0
+    text = capsys.readouterr().out
+    assert "examples:\n  floodwall " in text
+    assert f"\n  floodwall {command}" in text

@@ -11,6 +11,10 @@ from floodwall.explanation import explain
 _EXAMPLE = """examples:
   floodwall run --limit 2GiB --record job.flood -- python job.py
   floodwall explain job.flood
+  floodwall explain job.flood --json | jq '.records[-1]'
+
+--json prints one object: the recording's header (pid, command_line, started_ns, limits ...;
+finished_ns is null when it was killed or still runs) and "records", oldest first; null is unknown.
 """
 
 
@@ -19,6 +23,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "explain",
         help="say from a recording how a process ended and what it held",
+        description="Say how a recorded process ended, what it held, which limit was nearest and "
+        "what would have been enough.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
