@@ -58,7 +58,7 @@ class NewValues {
             const parquet::ColumnDescriptor* column, GuardedPool* pool)
       : matches_(matches), take_(take), column_(column), pool_(pool) {}
 
-  /// Makes match `index` readable; indices ascend.
+  /// Makes match `index` readable, and those before end(); indices ascend.
   arrow::Status Seek(size_t index) {
     if (index < end_) return arrow::Status::OK();
     begin_ = index;
@@ -69,11 +69,21 @@ class NewValues {
       at_[i - begin_] = ordinals.size();
       if ((*matches_)[i].ordinal != RowMatch::kRemoved) ordinals.push_back((*matches_)[i].ordinal);
     }
+    if (!ordinals.empty()) {
+      ARROW_ASSIGN_OR_RAISE(const int64_t count,
+                            take_.CountWithin(ordinals, ColumnRecoder::kSliceBytes));
+      ordinals.resize(static_cast<size_t>(count));
+      // Edits that find no value in the slice begin the next.
+      while (at_[end_ - 1 - begin_] > ordinals.size() ||
+             (at_[end_ - 1 - begin_] == ordinals.size() &&
+              (*matches_)[end_ - 1].ordinal != RowMatch::kRemoved)) {
+        --end_;
+      }
+      at_.resize(end_ - begin_);
+    }
+    if (ordinals.empty()) return arrow::Status::OK();
+    page_ = PlainPage();
     ARROW_ASSIGN_OR_RAISE(auto array, take_(ordinals));
-    // Byte arrays already handed out point into the page: kept for one slice more, which is
-    // longer than the batch they are written with.
-    static_assert(ColumnRecoder::kSliceRows >= kBatchLevels);
-    previous_ = std::move(page_);
     const auto n = static_cast<int64_t>(ordinals.size());
     ARROW_ASSIGN_OR_RAISE(page_, EncodePlain(std::move(array), n, column_, pool_));
     values_ = std::make_unique<T[]>(ordinals.size());
@@ -91,6 +101,7 @@ class NewValues {
   }
   bool defined(size_t index) const { return defined_[at_[index - begin_]] != 0; }
   const T& value(size_t index) const { return values_[dense_[at_[index - begin_]]]; }
+  size_t end() const { return end_; }
 
  private:
   const std::vector<RowMatch>* matches_;
@@ -99,7 +110,6 @@ class NewValues {
   GuardedPool* pool_;
   size_t begin_ = 0;
   size_t end_ = 0;
-  PlainPage previous_;
   PlainPage page_;
   std::unique_ptr<T[]> values_;
   std::vector<int16_t> defined_;
@@ -162,8 +172,25 @@ class ChunkEncoder {
   }
 
   void Write(int64_t levels, const int16_t* definition, const T* values) {
-    static_cast<parquet::TypedColumnWriter<DType>*>(writer_.get())
-        ->WriteBatch(levels, definition, nullptr, values);
+    auto* writer = static_cast<parquet::TypedColumnWriter<DType>*>(writer_.get());
+    // The writer looks at the size of its page after a batch only.
+    int64_t first = 0;
+    int64_t count = 0;  // values
+    int64_t bytes = 0;
+    for (int64_t i = 0; i < levels; ++i) {
+      if (definition != nullptr && definition[i] == 0) continue;
+      bytes += Length(values[count++]);
+      if (bytes < kPageBytes) continue;
+      writer->WriteBatch(i + 1 - first, definition == nullptr ? nullptr : definition + first,
+                         nullptr, values);
+      values += count;
+      first = i + 1;
+      count = bytes = 0;
+    }
+    if (first < levels) {
+      writer->WriteBatch(levels - first, definition == nullptr ? nullptr : definition + first,
+                         nullptr, values);
+    }
   }
   void NoteNewValue(const T& value) {
     if constexpr (!std::is_same_v<T, bool>) {
@@ -197,6 +224,12 @@ class ChunkEncoder {
   }
 
  private:
+  int64_t Length(const T& value) const {
+    if constexpr (std::is_same_v<T, parquet::ByteArray>) return value.len;
+    if constexpr (std::is_same_v<T, parquet::FixedLenByteArray>) return descr_->type_length();
+    return static_cast<int64_t>(sizeof(value));
+  }
+
   const parquet::ColumnDescriptor* descr_ = nullptr;
   std::shared_ptr<parquet::WriterProperties> properties_;
   std::unique_ptr<parquet::ColumnChunkMetaDataBuilder> metadata_;
@@ -257,7 +290,15 @@ arrow::Result<bool> ColumnRecoder::Run(ParquetAssembler* assembler, std::vector<
   while (reader->HasNext()) {
     ARROW_RETURN_NOT_OK(context_->progress.CheckCancelled());
     int64_t values_read = 0;
-    const int64_t n = reader->ReadBatch(kBatchLevels, optional ? levels.data() : nullptr, nullptr,
+    // Byte arrays point into the slice: a batch has the matches of one at most.
+    int64_t most = kBatchLevels;
+    if (next < matches_->size() && (*matches_)[next].row < row + most) {
+      ARROW_RETURN_NOT_OK(fresh.Seek(next));
+      if (fresh.end() < matches_->size()) {
+        most = std::min(most, (*matches_)[fresh.end()].row - row);
+      }
+    }
+    const int64_t n = reader->ReadBatch(most, optional ? levels.data() : nullptr, nullptr,
                                         values.get(), &values_read);
     if (n == 0) break;
     const T* out = values.get();
@@ -294,7 +335,6 @@ arrow::Result<bool> ColumnRecoder::Run(ParquetAssembler* assembler, std::vector<
           ++level;
           continue;
         }
-        ARROW_RETURN_NOT_OK(fresh.Seek(next));
         const bool is = fresh.defined(next);
         const bool same = was == is && (!is || SameValue(values[static_cast<size_t>(from)],
                                                          fresh.value(next), type_length));

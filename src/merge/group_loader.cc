@@ -4,10 +4,6 @@
 
 #include "merge/routed_rows.h"
 
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
-
 namespace floodwall {
 namespace {
 
@@ -53,18 +49,6 @@ class RoutedLoader final : public GroupLoader {
   std::unique_ptr<RoutedRows> rows_;
 };
 
-/// glibc takes blocks of up to 32 MiB from its heap once it has seen one of that size freed, and
-/// the heap keeps what lies between others: the rewrite of a merge limited to 64 MiB grew to 92
-/// with 43 in use. From a mapping of their own (58 measured) they return to the system at once.
-/// For the whole process and for good, because glibc has no other way; only where a merge
-/// is so short of memory that its rows come from spill files.
-void MapLargeBlocks() {
-#ifdef __GLIBC__
-  static const int once = ::mallopt(M_MMAP_THRESHOLD, 1 << 20);
-  (void)once;
-#endif
-}
-
 }  // namespace
 
 arrow::Result<std::unique_ptr<GroupLoader>> GroupLoader::Make(const Target& target,
@@ -72,7 +56,6 @@ arrow::Result<std::unique_ptr<GroupLoader>> GroupLoader::Make(const Target& targ
                                                               std::vector<std::string> columns,
                                                               RecordSorter* matches, int64_t share,
                                                               RunContext* context) {
-  MapLargeBlocks();
   if (source->resident()) {
     ARROW_ASSIGN_OR_RAISE(auto charge, Reservation::Make(context->index_pool->budget(), 0));
     return std::make_unique<ResidentLoader>(source, matches, std::move(charge));

@@ -56,7 +56,12 @@ class Inserter {
       const int64_t end = EndOf(next, n);
       if (window_rows_ > 0 && end > loaded_until) {
         rows.reset();
-        ARROW_ASSIGN_OR_RAISE(rows, LoadWindow(next, std::min(left, window_rows_), &loaded_until));
+        auto window = LoadWindow(next, std::min(left, window_rows_), &loaded_until);
+        if (window.status().IsOutOfMemory()) {
+          window_rows_ = 0;  // rows are longer than the first ones
+        } else {
+          ARROW_ASSIGN_OR_RAISE(rows, std::move(window));
+        }
       }
       ARROW_RETURN_NOT_OK(WriteRowGroup(n, next, end, rows.get()));
       context_->progress.Advance(0, n);
@@ -73,6 +78,7 @@ class Inserter {
     ARROW_ASSIGN_OR_RAISE(const auto value_bytes, source_->LogicalBytesPerValue());
     double row_bytes = 0;
     int64_t column_need = 0;
+    int64_t longest = NewFile::kSliceBytes;
     for (const auto& field : style_.schema->fields()) {
       const int column = source_->schema()->GetFieldIndex(field->name());
       columns_.push_back(column);
@@ -85,6 +91,8 @@ class Inserter {
       if (column >= 0) {
         ARROW_ASSIGN_OR_RAISE(const int64_t need, source_->ReadNeed({field->name()}));
         column_need = std::max(column_need, need);
+        ARROW_ASSIGN_OR_RAISE(const int64_t value, source_->LongestValue(column));
+        longest = std::max(longest, value);
       }
     }
     group_rows_ = std::min(
@@ -93,7 +101,7 @@ class Inserter {
              1, static_cast<int64_t>(static_cast<double>(context_->options.row_group_bytes) /
                                      std::max(row_bytes, 1.0)))});
     // A slice is taken, cast, gathered and encoded.
-    const int64_t need = NewFile::kEncoderBytes + 6 * NewFile::kSliceBytes;
+    const int64_t need = NewFile::kEncoderBytes + 6 * longest;
     const int64_t room = context_->budget->available_bytes() - need;
     if (room < column_need) {
       const int64_t minimum = context_->budget->used_bytes() + need + column_need;
@@ -178,11 +186,17 @@ class Inserter {
   arrow::Status FeedRun(const RowSet& rows, int column, std::span<const int64_t> run,
                         const NewFile::Sink& sink) {
     const auto slice = static_cast<size_t>(slice_rows_[static_cast<size_t>(column)]);
-    for (size_t i = 0; i < run.size(); i += slice) {
-      ARROW_ASSIGN_OR_RAISE(auto values, rows.Take(columns_[static_cast<size_t>(column)],
-                                                   run.subspan(i, std::min(slice, run.size() - i)),
-                                                   context_->encode_pool));
+    const int from = columns_[static_cast<size_t>(column)];
+    for (size_t i = 0; i < run.size();) {
+      ARROW_ASSIGN_OR_RAISE(
+          auto positions,
+          rows.Positions(run.subspan(i, std::min(slice, run.size() - i)), context_->encode_pool));
+      ARROW_ASSIGN_OR_RAISE(const int64_t count,
+                            rows.CountWithin(from, positions, NewFile::kSliceBytes));
+      ARROW_ASSIGN_OR_RAISE(auto values,
+                            rows.TakeAt(from, positions->Slice(0, count), context_->encode_pool));
       ARROW_RETURN_NOT_OK(sink(std::move(values)));
+      i += static_cast<size_t>(count);
     }
     return arrow::Status::OK();
   }
@@ -253,9 +267,7 @@ class Inserter {
     for (int64_t i = first; i < last; ++i) {
       if (wanted_.Get(i)) ordinals.push_back(i);
       if (ordinals.size() == slice || (i + 1 == last && !ordinals.empty())) {
-        ARROW_ASSIGN_OR_RAISE(auto values, rows.Take(columns_[static_cast<size_t>(column)],
-                                                     ordinals, context_->encode_pool));
-        ARROW_RETURN_NOT_OK(sink(std::move(values)));
+        ARROW_RETURN_NOT_OK(FeedRun(rows, column, ordinals, sink));
         ordinals.clear();
       }
     }

@@ -12,6 +12,7 @@
 #include "merge/merge_with.h"
 #include "merge/publication.h"
 #include "merge/rewrite.h"
+#include "merge/rewrite_need.h"
 #include "merge/row_source.h"
 #include "merge/source_partitions.h"
 #include "merge/strategy.h"
@@ -47,7 +48,9 @@ class MergeRun {
     ARROW_RETURN_NOT_OK(OpenTarget(path));
     context_.OpenSpill(target_.listing().root, calls);
     ARROW_RETURN_NOT_OK(source_->Prepare());
-    return MergeRows();
+    held_ = context_.budget->used_bytes();
+    auto result = MergeRows();
+    return result.ok() ? std::move(result) : Whole(result.status());
   }
 
   arrow::Result<MergeResult> RunDeduplicate(const std::string& path) {
@@ -170,6 +173,25 @@ class MergeRun {
     return Publish(rewritten, inserted);
   }
 
+  /// A refusal for want of memory names a limit that is enough for what would come after, too.
+  arrow::Status Whole(const arrow::Status& refused) {
+    const ErrorDetail* detail = ErrorDetail::From(refused);
+    if (detail == nullptr) return refused;
+    const bool denied = detail->kind == ErrorKind::kMemoryLimitExceeded &&
+                        detail->limit_bytes == options_.max_memory_bytes;
+    if (!denied && detail->kind != ErrorKind::kMemoryLimitTooSmall) return refused;
+    // What a rewrite asks for is exact; new rows come after it.
+    if (!denied && phase_ != "match") return refused;
+    auto whole = WholeNeed(target_, source_.get(), held_, &context_);
+    int64_t minimum = std::max(whole.ValueOr(0), detail->minimum_bytes);
+    if (denied && minimum <= options_.max_memory_bytes) {
+      minimum = std::max(2 * options_.max_memory_bytes,
+                         options_.max_memory_bytes + 4 * detail->requested_bytes);
+    }
+    if (!denied && minimum == detail->minimum_bytes) return refused;
+    return context_.TooSmall("the " + phase_ + " phase: " + refused.message(), minimum);
+  }
+
   arrow::Result<MergeResult> Publish(const std::vector<RewrittenFile>& rewritten,
                                      const std::vector<InsertedFile>& inserted) {
     StartPhase("commit");
@@ -202,6 +224,7 @@ class MergeRun {
   std::unique_ptr<DatasetLock> lock_;
   std::unique_ptr<Commit> commit_;
   Target target_;
+  int64_t held_ = 0;  ///< before matching
   MergeResult result_;
 };
 

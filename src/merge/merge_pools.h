@@ -13,6 +13,7 @@
 
 #include "floodwall/budget.h"
 #include "floodwall/guarded_pool.h"
+#include "pool/mapped_pool.h"
 
 namespace floodwall {
 
@@ -33,6 +34,7 @@ class MergePools {
  private:
   struct Set {
     std::shared_ptr<Budget> budget;
+    MappedPool* blocks;
     GuardedPool* index;
     GuardedPool* payload;
     GuardedPool* read;

@@ -14,13 +14,14 @@
 #include "merge/parquet_rows.h"
 #include "merge/plain_values.h"
 #include "merge/stored_decimals.h"
+#include "merge/value_lengths.h"
 #include "parquet/arrow/schema.h"
 #include "parquet/column_writer.h"
 
 namespace floodwall {
 namespace {
 
-/// Cuts pieces of any size into slices of one.
+/// Cuts pieces of any size into slices of one, shorter where values are long.
 class Slicer {
  public:
   Slicer(int64_t rows, arrow::MemoryPool* pool, NewFile::Sink sink)
@@ -28,7 +29,11 @@ class Slicer {
 
   arrow::Status Add(const std::shared_ptr<arrow::Array>& piece) {
     for (int64_t first = 0; first < piece->length();) {
-      const int64_t n = std::min(rows_ - held_, piece->length() - first);
+      const int64_t n = Fitting(*piece, first, std::min(rows_ - held_, piece->length() - first));
+      if (n == 0) {
+        ARROW_RETURN_NOT_OK(Flush());
+        continue;
+      }
       pieces_.push_back(piece->Slice(first, n));
       held_ += n;
       first += n;
@@ -43,16 +48,28 @@ class Slicer {
       ARROW_ASSIGN_OR_RAISE(slice, arrow::Concatenate(pieces_, pool_));
     }
     pieces_.clear();
-    held_ = 0;
+    held_ = bytes_ = 0;
     return sink_(std::move(slice));
   }
 
  private:
+  /// How many of `n` values the slice still takes; counted into it.
+  int64_t Fitting(const arrow::Array& piece, int64_t first, int64_t n) {
+    if (FixedLength(*piece.type()) > 0) return n;
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t length = LengthAt(piece, first + i);
+      if (bytes_ + length > NewFile::kSliceBytes && held_ + i > 0) return i;
+      bytes_ += length;
+    }
+    return n;
+  }
+
   const int64_t rows_;
   arrow::MemoryPool* pool_;
   NewFile::Sink sink_;
   arrow::ArrayVector pieces_;
   int64_t held_ = 0;
+  int64_t bytes_ = 0;
 };
 
 std::shared_ptr<const arrow::DataType> StorageOf(const std::shared_ptr<arrow::DataType>& type) {

@@ -33,27 +33,12 @@ int64_t FixedWidth(const parquet::ColumnDescriptor& column) {
   }
 }
 
-arrow::Status NewValues::Seek(size_t first, size_t last) {
-  while (true) {
-    const size_t end =
-        slices_.empty() ? first : slices_.back().first + slices_.back().values.size();
-    if (end >= last) return arrow::Status::OK();
-    ARROW_RETURN_NOT_OK(Load(std::max(first, end)));
-  }
-}
-
-void NewValues::Forget(size_t first) {
-  while (!slices_.empty() && slices_.front().first + slices_.front().values.size() <= first) {
-    slices_.pop_front();
-  }
-  at_ = 0;
-}
-
 arrow::Status NewValues::Load(size_t first) {
-  Slice slice;
-  slice.first = first;
-  const size_t end =
-      std::min(edits_->size(), first + static_cast<size_t>(ColumnRecoder::kSliceRows));
+  values_.clear();
+  array_.reset();
+  pages_.reset();
+  first_ = first;
+  size_t end = std::min(edits_->size(), first + static_cast<size_t>(ColumnRecoder::kSliceRows));
   std::vector<int64_t> ordinals;
   std::vector<size_t> places;
   for (size_t i = first; i < end; ++i) {
@@ -61,22 +46,41 @@ arrow::Status NewValues::Load(size_t first) {
     ordinals.push_back((*edits_)[i].ordinal);
     places.push_back(i - first);
   }
-  slice.values.resize(end - first);
   if (!ordinals.empty()) {
-    ARROW_ASSIGN_OR_RAISE(auto array, (*take_)(ordinals));
-    ARROW_ASSIGN_OR_RAISE(
-        PlainPage page,
-        EncodePlain(std::move(array), static_cast<int64_t>(ordinals.size()), column_, pool_));
-    slice.pages = std::move(page.pages);
-    ARROW_RETURN_NOT_OK(ReadPages(places, &slice));
+    ARROW_ASSIGN_OR_RAISE(const int64_t count,
+                          take_->CountWithin(ordinals, ColumnRecoder::kSliceBytes));
+    if (count < static_cast<int64_t>(ordinals.size())) {
+      end = first + places[static_cast<size_t>(count)];
+      ordinals.resize(static_cast<size_t>(count));
+      places.resize(static_cast<size_t>(count));
+    }
+    ARROW_ASSIGN_OR_RAISE(array_, (*take_)(ordinals));
+    ARROW_ASSIGN_OR_RAISE(array_, FitToColumn(std::move(array_), count, column_, pool_));
   }
-  slices_.push_back(std::move(slice));
+  values_.resize(end - first);
+  if (ordinals.empty()) return arrow::Status::OK();
+  if (arrow::is_binary(array_->type_id())) return ReadArray(places);
+  ARROW_ASSIGN_OR_RAISE(
+      PlainPage page,
+      EncodePlain(std::move(array_), static_cast<int64_t>(ordinals.size()), column_, pool_));
+  pages_ = std::move(page.pages);
+  return ReadPages(places);
+}
+
+arrow::Status NewValues::ReadArray(const std::vector<size_t>& places) {
+  const auto& array = static_cast<const arrow::BinaryArray&>(*array_);
+  if (array.length() != std::ssize(places)) return Short();
+  for (size_t i = 0; i < places.size(); ++i) {
+    if (array.IsNull(static_cast<int64_t>(i))) continue;
+    const std::string_view value = array.GetView(static_cast<int64_t>(i));
+    values_[places[i]] = value.empty() ? std::string_view(kEmpty, 0) : value;
+  }
   return arrow::Status::OK();
 }
 
-arrow::Status NewValues::ReadPages(const std::vector<size_t>& places, Slice* slice) const {
-  const char* at = reinterpret_cast<const char*>(slice->pages->data());
-  const char* end = at + slice->pages->size();
+arrow::Status NewValues::ReadPages(const std::vector<size_t>& places) {
+  const char* at = reinterpret_cast<const char*>(pages_->data());
+  const char* end = at + pages_->size();
   const int64_t width = FixedWidth(*column_);
   const bool boolean = column_->physical_type() == parquet::Type::BOOLEAN;
   std::vector<uint8_t> levels;
@@ -107,7 +111,7 @@ arrow::Status NewValues::ReadPages(const std::vector<size_t>& places, Slice* sli
     int64_t bit = 0;
     for (int64_t i = 0; i < n; ++i, ++done) {
       if (levels[static_cast<size_t>(i)] == 0) continue;
-      std::string_view& out = slice->values[places[done]];
+      std::string_view& out = values_[places[done]];
       if (boolean) {
         if (bit / 8 >= at - body) return Short();
         out = {&kBooleans[(body[bit / 8] >> (bit % 8)) & 1], 1};

@@ -4,11 +4,10 @@
 /// without lengths, whatever the type. The page patcher is the caller.
 ///
 /// Threading: one thread. Errors: kSchemaMismatch for values that do not fit the column.
-/// Lifetime: views stay valid until Forget() passes their edit. Memory: from the encode pool, the
-/// slices between the last Forget() and the last Seek().
+/// Lifetime: views stay valid until another slice is loaded. Memory: from the encode pool, within
+/// Need(): a slice, whose rows are fewer where values are long.
 
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <span>
@@ -28,37 +27,34 @@ class NewValues {
             const parquet::ColumnDescriptor* column, GuardedPool* pool)
       : edits_(edits), take_(take), column_(column), pool_(pool) {}
 
-  /// Makes the edits [first, last) readable, on top of those after the last Forget().
-  arrow::Status Seek(size_t first, size_t last);
-  /// Edits before `first` are not asked for any more.
-  void Forget(size_t first);
+  static int64_t Need(int64_t edits, int64_t longest) {
+    // Its values, and for a moment again as they were taken; a page of those of fixed width.
+    return 3 * ColumnRecoder::SliceNeed(edits, longest);
+  }
+
+  /// Makes an edit readable, and those behind it that are loaded with it.
+  arrow::Status Seek(size_t edit) { return Holds(edit) ? arrow::Status::OK() : Load(edit); }
+  bool Holds(size_t edit) const { return edit >= first_ && edit < first_ + values_.size(); }
 
   bool removes(size_t edit) const { return (*edits_)[edit].ordinal == RowMatch::kRemoved; }
   /// False: the new value is null.
-  bool defined(size_t edit) { return Find(edit).data() != nullptr; }
-  std::string_view value(size_t edit) { return Find(edit); }
+  bool defined(size_t edit) const { return values_[edit - first_].data() != nullptr; }
+  std::string_view value(size_t edit) const { return values_[edit - first_]; }
 
  private:
-  struct Slice {
-    size_t first = 0;
-    std::vector<std::string_view> values;  ///< no data: null, or a removed row
-    std::shared_ptr<arrow::Buffer> pages;
-  };
-  std::string_view Find(size_t edit) {
-    // Edits are asked for in order: the slice of the last one is nearly always right.
-    while (edit < slices_[at_].first) --at_;
-    while (edit >= slices_[at_].first + slices_[at_].values.size()) ++at_;
-    return slices_[at_].values[edit - slices_[at_].first];
-  }
   arrow::Status Load(size_t first);
-  arrow::Status ReadPages(const std::vector<size_t>& places, Slice* slice) const;
+  arrow::Status ReadArray(const std::vector<size_t>& places);
+  arrow::Status ReadPages(const std::vector<size_t>& places);
 
   const std::vector<RowMatch>* edits_;
   const ColumnRecoder::TakeValues* take_;
   const parquet::ColumnDescriptor* column_;
   GuardedPool* pool_;
-  std::deque<Slice> slices_;
-  size_t at_ = 0;
+  // The slice.
+  size_t first_ = 0;
+  std::vector<std::string_view> values_;  ///< no data: null, or a removed row
+  std::shared_ptr<arrow::Array> array_;   ///< where they lie, byte arrays
+  std::shared_ptr<arrow::Buffer> pages_;  ///< others
 };
 
 /// Bytes of a value of fixed width; 0 for byte arrays, 1 for booleans.

@@ -8,6 +8,7 @@
 #include "dataset/parquet_thrift.h"
 #include "floodwall/bytes.h"
 #include "floodwall/error.h"
+#include "merge/byte_array_sizes.h"
 #include "parquet/exception.h"
 
 namespace floodwall {
@@ -57,14 +58,30 @@ bool PagePatcher::CanPatch(const BaseChunk& chunk, const ChunkPages& pages) {
 }
 
 arrow::Result<int64_t> PagePatcher::Need(const BaseChunk& chunk, const ChunkPages& pages,
-                                         int64_t num_edits) {
+                                         int64_t num_edits, int64_t longest, GuardedPool* pool) {
   const int64_t rows = pages.max_values;
   const int64_t edits = std::min(rows, num_edits);
   const int64_t page = pages.max_uncompressed_bytes;
-  const int64_t grown = page + std::min(std::max(kMiB, page), edits * 512);
+  const int64_t added_bytes = std::min(MostGrowth(page) + longest, edits * (longest + 4));
+  int64_t grown = page + added_bytes;
+  int64_t decoded_bytes = 0;
+  if (std::any_of(pages.data.begin(), pages.data.end(), [](const PageEntry& entry) {
+        return entry.encoding == field::kEncodingDeltaByteArray;
+      })) {
+    // All values of a page are decoded, and behind each edit one may be written out whole that
+    // shared a prefix.
+    ARROW_ASSIGN_OR_RAISE(const ByteArraySizes sizes,
+                          MeasureByteArrays(chunk, pages, INT64_MAX, pool));
+    decoded_bytes = sizes.page_bytes + 2 * sizes.longest;
+    grown += std::min(sizes.page_bytes, (edits + 1) * sizes.longest);
+  }
   int64_t largest = grown;  // that is compressed
-  int64_t need = pages.max_compressed_bytes + page + grown + 2 * rows +
-                 edits * static_cast<int64_t>(sizeof(RowEdit) + sizeof(ValueEdit) + 32);
+  const bool byte_arrays = chunk.descr->physical_type() == parquet::Type::BYTE_ARRAY;
+  // New values: those to come, those of the page, and all once more for a dictionary.
+  int64_t need = NewValues::Need(num_edits, longest) + added_bytes +
+                 (pages.dictionary ? NewValues::Need(num_edits, longest) : 0);
+  need += pages.max_compressed_bytes + page + grown + 2 * rows +
+          edits * static_cast<int64_t>(sizeof(RowEdit) + sizeof(ValueEdit) + 2);
   bool indices = false;
   bool decoded = chunk.descr->physical_type() == parquet::Type::BOOLEAN;
   for (const PageEntry& entry : pages.data) {
@@ -72,15 +89,20 @@ arrow::Result<int64_t> PagePatcher::Need(const BaseChunk& chunk, const ChunkPage
     decoded |= !entry.dictionary_encoded() && entry.encoding != field::kEncodingPlain;
   }
   if (indices || decoded) need += 8 * (rows + edits);
-  if (decoded) need += 16 * rows + 3 * grown;
+  if (decoded) need += 24 * rows + 3 * grown + decoded_bytes;
   if (indices && pages.dictionary) {
     const int64_t bytes = pages.dictionary->uncompressed_bytes;
     const int64_t limit = ChunkDictionary::Limit(bytes);
-    const int64_t added = std::min(num_edits * 512, limit);
-    const bool lengths = chunk.descr->physical_type() == parquet::Type::BYTE_ARRAY;
+    const int64_t added = std::min(num_edits * longest, limit);
+    if (longest > 0 && bytes + num_edits * (longest + 4) > limit) {
+      // A page whose new values find no room has all its entries written out, in parts.
+      const int64_t part = std::min(rows * bytes, MostGrowth(page) + bytes) + added_bytes;
+      need += part;
+      largest = std::max(largest, part);
+    }
     need += pages.dictionary->compressed_bytes + bytes +
-            (lengths ? 4 * (int64_t{pages.dictionary->num_values} + 1) : 0) + 2 * added + bytes +
-            ChunkDictionary::kTableBytes * std::min(num_edits, limit / 4);
+            (byte_arrays ? 4 * (int64_t{pages.dictionary->num_values} + 1) : 0) + 2 * added +
+            bytes + ChunkDictionary::kTableBytes * std::min(num_edits, limit / 4);
     largest = std::max(largest, bytes + added);
   }
   // The indexes, and a filter as read, parsed, changed and written.
@@ -111,8 +133,11 @@ PagePatcher::PagePatcher(const BaseChunk* chunk, const ChunkPages* pages,
       fresh_(edits, take, chunk->descr, pool_),
       compressed_(pool_),
       levels_(pool_),
+      row_edits_(arrow::stl::allocator<RowEdit>(pool_)),
+      value_edits_(arrow::stl::allocator<ValueEdit>(pool_)),
       body_(pool_),
-      new_levels_(pool_) {}
+      new_levels_(pool_),
+      new_bytes_(pool_) {}
 
 arrow::Status PagePatcher::Corrupt(const char* why) const {
   return MakeError(ErrorKind::kUnsupportedFile, std::string("cannot patch a column (") + why +
@@ -136,8 +161,7 @@ arrow::Result<bool> PagePatcher::RunPages(const Begin& begin, std::vector<uint8_
   if (pages_->num_values != chunk_->num_rows) return Corrupt("its rows are not its row group's");
   ARROW_RETURN_NOT_OK(loader_.Open(*chunk_));
   int64_t row = 0;
-  size_t next = 0;    // edit
-  size_t copied = 0;  // pages before this one are written, once the chunk has begun
+  size_t next = 0;  // edit
   for (size_t p = 0; p < pages_->data.size() && (out_ || next < edits_->size()); ++p) {
     const int64_t first_row = row;
     const size_t first = next;
@@ -145,25 +169,16 @@ arrow::Result<bool> PagePatcher::RunPages(const Begin& begin, std::vector<uint8_
     while (next < edits_->size() && (*edits_)[next].row < row) ++next;
     if (first == next) continue;
     ARROW_RETURN_NOT_OK(context_->progress.CheckCancelled());
-    row_edits_.clear();
-    ARROW_RETURN_NOT_OK(ComparePage(p, first, next, first_row, changed));
-    if (row_edits_.empty()) continue;
-    if (!out_) {
-      ARROW_RETURN_NOT_OK(StartChunk(begin, p, first, first_row));
-    }
-    ARROW_RETURN_NOT_OK(out_->CopyPages(copied, p));
-    ARROW_RETURN_NOT_OK(PatchPage(p));
-    copied = p + 1;
+    ARROW_RETURN_NOT_OK(EditPage(begin, p, first, next, first_row, changed));
   }
   if (next < edits_->size()) return Corrupt("it has fewer rows than its row group");
   if (!out_) return false;
-  ARROW_RETURN_NOT_OK(out_->CopyPages(copied, pages_->data.size()));
+  ARROW_RETURN_NOT_OK(out_->CopyPages(copied_, pages_->data.size()));
   ARROW_RETURN_NOT_OK(out_->Finish(only_rows_removed_));
   return true;
 }
 
-arrow::Status PagePatcher::ComparePage(size_t page, size_t first, size_t last, int64_t first_row,
-                                       std::vector<uint8_t>* changed) {
+arrow::Status PagePatcher::LoadPage(size_t page) {
   const PageEntry& entry = pages_->data[page];
   values_.reset();
   ARROW_ASSIGN_OR_RAISE(page_, loader_.Load(entry));
@@ -173,16 +188,40 @@ arrow::Status PagePatcher::ComparePage(size_t page, size_t first, size_t last, i
   }
   ARROW_ASSIGN_OR_RAISE(values_, PageValues::Make(entry.encoding, *chunk_->descr, page_.values,
                                                   levels_.num_defined(), &dictionary_, pool_));
-  fresh_.Forget(first);
-  ARROW_RETURN_NOT_OK(fresh_.Seek(first, last));
+  return arrow::Status::OK();
+}
+
+int64_t PagePatcher::MostGrowth(int64_t page_bytes) { return std::max(kMiB, page_bytes); }
+
+arrow::Status PagePatcher::EditPage(const Begin& begin, size_t page, size_t first, size_t last,
+                                    int64_t first_row, std::vector<uint8_t>* changed) {
+  ARROW_RETURN_NOT_OK(LoadPage(page));
+  row_edits_.clear();
   // Growing step by step would take three times what Need() counts.
   row_edits_.reserve(last - first);
+  new_bytes_.Clear();
+  const int64_t rows = pages_->data[page].num_values;
+  const int64_t growth = MostGrowth(pages_->data[page].uncompressed_bytes);
+  int64_t done = 0;   // rows of the page that are written
+  int64_t added = 0;  // bytes of new values in row_edits_
+  const auto patch_until = [&](int64_t end) -> arrow::Status {
+    if (!out_) ARROW_RETURN_NOT_OK(StartChunk(begin, page, first, first_row));
+    ARROW_RETURN_NOT_OK(out_->CopyPages(copied_, page));
+    copied_ = page + 1;
+    ARROW_RETURN_NOT_OK(PatchPart(page, done, end));
+    done = end;
+    added = 0;
+    row_edits_.clear();
+    new_bytes_.Clear();
+    return arrow::Status::OK();
+  };
   for (size_t i = first; i < last; ++i) {
+    ARROW_RETURN_NOT_OK(fresh_.Seek(i));
     const int64_t row = (*edits_)[i].row - first_row;
     RowEdit edit;
-    edit.row = row;
+    edit.row = static_cast<int32_t>(row);
     edit.removes = fresh_.removes(i);
-    edit.value.index = levels_.ValuesBefore(row);
+    edit.value.index = static_cast<int32_t>(levels_.ValuesBefore(row));
     edit.value.erases = levels_.defined(row);
     edit.value.inserts = !edit.removes && fresh_.defined(i);
     if (edit.value.erases) {
@@ -192,13 +231,21 @@ arrow::Status PagePatcher::ComparePage(size_t page, size_t first, size_t last, i
     if (!edit.removes && edit.value.erases == edit.value.inserts && edit.old == edit.value.value) {
       continue;
     }
+    // New values may be large: a page that would more than double is divided.
+    const auto bytes = static_cast<int64_t>(edit.value.value.size());
+    if (added + bytes > growth && row > done) ARROW_RETURN_NOT_OK(patch_until(row));
+    added += bytes;
     if (!edit.removes) {
       (*changed)[i] = 1;
       only_rows_removed_ = false;
     }
+    if (edit.value.inserts) {
+      // Another slice may be loaded before the page is patched.
+      ARROW_RETURN_NOT_OK(new_bytes_.Append(edit.value.value.data(), bytes));
+    }
     row_edits_.push_back(edit);
   }
-  return arrow::Status::OK();
+  return row_edits_.empty() && done == 0 ? arrow::Status::OK() : patch_until(rows);
 }
 
 arrow::Status PagePatcher::StartChunk(const Begin& begin, size_t page, size_t first_edit,
@@ -215,7 +262,7 @@ arrow::Status PagePatcher::StartChunk(const Begin& begin, size_t page, size_t fi
 arrow::Status PagePatcher::ResolveValues(size_t page, size_t first_edit, int64_t first_row) {
   // Few edits stay where they are; of many, the values are read once more afterwards.
   NewValues more(edits_, take_, chunk_->descr, pool_);
-  const bool few = edits_->size() - first_edit <= static_cast<size_t>(ColumnRecoder::kSliceRows);
+  const bool few = fresh_.Holds(first_edit) && fresh_.Holds(edits_->size() - 1);
   NewValues* values = few ? &fresh_ : &more;
   size_t next = first_edit;
   int64_t row = first_row;
@@ -228,8 +275,7 @@ arrow::Status PagePatcher::ResolveValues(size_t page, size_t first_edit, int64_t
       ARROW_RETURN_NOT_OK(dictionary_.Load(*chunk_, *pages_->dictionary));
     }
     for (size_t i = first; i < next; ++i) {
-      ARROW_RETURN_NOT_OK(values->Seek(i, i + 1));
-      if (!few) values->Forget(i);
+      ARROW_RETURN_NOT_OK(values->Seek(i));
       if (values->removes(i) || !values->defined(i)) continue;
       ARROW_RETURN_NOT_OK(dictionary_.Want(values->value(i)));
     }

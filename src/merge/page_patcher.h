@@ -10,7 +10,7 @@
 ///
 /// Threading: one thread a patcher. Errors: kSchemaMismatch for values that do not fit the
 /// column, kUnsupportedFile for pages that cannot be read. Lifetime: borrows everything.
-/// Memory: from the encode pool, within Need() plus the new values of a page.
+/// Memory: from the encode pool, within Need().
 
 #include <cstdint>
 #include <functional>
@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "arrow/result.h"
+#include "arrow/stl_allocator.h"
 #include "dataset/chunk_pages.h"
 #include "dataset/parquet_assembler.h"
 #include "dataset/patched_chunk.h"
@@ -57,9 +58,10 @@ class PagePatcher {
 
   /// Whether the chunk's pages can be patched, judged by its headers.
   static bool CanPatch(const BaseChunk& chunk, const ChunkPages& pages);
-  /// Upper bound of the memory a chunk takes, without the new values.
+  /// Upper bound of the memory a chunk takes, the new values included, of which the longest has
+  /// `longest` bytes. May read pages.
   static arrow::Result<int64_t> Need(const BaseChunk& chunk, const ChunkPages& pages,
-                                     int64_t num_edits);
+                                     int64_t num_edits, int64_t longest, GuardedPool* pool);
 
   PagePatcher(const BaseChunk* chunk, const ChunkPages* pages, const std::vector<RowMatch>* edits,
               const ColumnRecoder::TakeValues* take, RunContext* context);
@@ -71,23 +73,25 @@ class PagePatcher {
  private:
   /// An edit that makes a difference.
   struct RowEdit {
-    int64_t row;
+    int32_t row;
     bool removes;
     std::string_view old;  ///< in the page or dictionary, until the page is patched
-    ValueEdit value;
+    ValueEdit value;  ///< its bytes lie in new_bytes_, one after another, until the page is patched
   };
 
   arrow::Result<bool> RunPages(const Begin& begin, std::vector<uint8_t>* changed);
-  arrow::Status ComparePage(size_t page, size_t first, size_t last, int64_t first_row,
-                            std::vector<uint8_t>* changed);
+  arrow::Status EditPage(const Begin& begin, size_t page, size_t first, size_t last,
+                         int64_t first_row, std::vector<uint8_t>* changed);
+  arrow::Status LoadPage(size_t page);
   arrow::Status StartChunk(const Begin& begin, size_t page, size_t first_edit, int64_t first_row);
   arrow::Status ResolveValues(size_t page, size_t first_edit, int64_t first_row);
-  arrow::Status PatchPage(size_t page);
+  arrow::Status PatchPart(size_t page, int64_t begin, int64_t end);
   arrow::Status PatchRows(size_t page, int64_t begin, int64_t end, std::span<const RowEdit> edits,
                           bool whole, bool as_plain);
   arrow::Result<int64_t> AppendLevels(const PageEntry& entry, int64_t begin, int64_t end,
                                       std::span<const RowEdit> edits, bool kept);
-  std::vector<int64_t> SplitRows(size_t page, bool as_plain) const;
+  std::vector<int64_t> SplitRows(size_t page, int64_t begin, int64_t end, bool as_plain) const;
+  static int64_t MostGrowth(int64_t page_bytes);
   arrow::Status Corrupt(const char* why) const;
 
   const BaseChunk* chunk_;
@@ -104,17 +108,21 @@ class PagePatcher {
   NewValues fresh_;
   ByteBuffer compressed_;
   std::unique_ptr<PatchedChunk> out_;
+  size_t copied_ = 0;  ///< pages before this one are written, once the chunk has begun
   bool only_rows_removed_ = true;
 
   // The page being worked on.
   LoadedPage page_;
   PageLevels levels_;
   std::unique_ptr<PageValues> values_;
-  std::vector<RowEdit> row_edits_;
-  std::vector<ValueEdit> value_edits_;
+  template <typename T>
+  using PoolVector = std::vector<T, arrow::stl::allocator<T>>;
+  PoolVector<RowEdit> row_edits_;
+  PoolVector<ValueEdit> value_edits_;
   ValueBounds page_bounds_{nullptr, false};
   ByteBuffer body_;
   ByteBuffer new_levels_;
+  ByteBuffer new_bytes_;  ///< new byte arrays of row_edits_
 };
 
 }  // namespace floodwall

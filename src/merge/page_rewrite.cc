@@ -10,34 +10,28 @@
 
 namespace floodwall {
 
-std::vector<int64_t> PagePatcher::SplitRows(size_t page, bool as_plain) const {
-  const PageEntry& entry = pages_->data[page];
-  // New values may be large, and so may entries of a dictionary that are written out: a page
-  // that would more than double is divided.
-  const int64_t growth = std::max<int64_t>(kMiB, entry.uncompressed_bytes);
-  const int64_t most_rows =
-      as_plain ? std::max<int64_t>(1, growth / (dictionary_.max_length() + 4)) : INT64_MAX;
-  std::vector<int64_t> starts{0};
-  int64_t added = 0;
-  const auto cut_until = [&](int64_t row) {
-    while (row - starts.back() > most_rows) starts.push_back(starts.back() + most_rows);
-  };
-  for (const RowEdit& edit : row_edits_) {
-    cut_until(edit.row);
-    const auto bytes = static_cast<int64_t>(edit.value.value.size());
-    if (added + bytes > growth && edit.row > starts.back()) {
-      starts.push_back(edit.row);
-      added = 0;
-    }
-    added += bytes;
+std::vector<int64_t> PagePatcher::SplitRows(size_t page, int64_t begin, int64_t end,
+                                            bool as_plain) const {
+  std::vector<int64_t> starts{begin};
+  if (as_plain) {
+    // Entries of a dictionary that are written out may be large, too.
+    const int64_t most_rows = std::max<int64_t>(
+        1, MostGrowth(pages_->data[page].uncompressed_bytes) / (dictionary_.max_length() + 4));
+    while (end - starts.back() > most_rows) starts.push_back(starts.back() + most_rows);
   }
-  cut_until(entry.num_values);
-  starts.push_back(entry.num_values);
+  starts.push_back(end);
   return starts;
 }
 
-arrow::Status PagePatcher::PatchPage(size_t page) {
+arrow::Status PagePatcher::PatchPart(size_t page, int64_t begin, int64_t end) {
   const PageEntry& entry = pages_->data[page];
+  const bool whole = begin == 0 && end == entry.num_values;
+  const char* at = reinterpret_cast<const char*>(new_bytes_.data());
+  for (RowEdit& edit : row_edits_) {
+    if (!edit.value.inserts) continue;
+    edit.value.value = {at, edit.value.value.size()};
+    at += edit.value.value.size();
+  }
   bool as_plain = false;
   if (entry.dictionary_encoded()) {
     for (RowEdit& edit : row_edits_) {
@@ -46,7 +40,7 @@ arrow::Status PagePatcher::PatchPage(size_t page) {
       as_plain |= edit.value.code == ChunkDictionary::kNoCode;
     }
   }
-  page_bounds_ = out_->PageBounds(page, page_.header);
+  if (begin == 0) page_bounds_ = out_->PageBounds(page, page_.header);
   for (const RowEdit& edit : row_edits_) {
     if (edit.value.erases) {
       page_bounds_.Removed(edit.old);
@@ -58,13 +52,13 @@ arrow::Status PagePatcher::PatchPage(size_t page) {
     }
   }
   levels_.Rewind();
-  const std::vector<int64_t> starts = SplitRows(page, as_plain);
+  const std::vector<int64_t> starts = SplitRows(page, begin, end, as_plain);
   std::span<const RowEdit> rest(row_edits_);
   for (size_t i = 0; i + 1 < starts.size(); ++i) {
     size_t n = 0;
     while (n < rest.size() && rest[n].row < starts[i + 1]) ++n;
-    ARROW_RETURN_NOT_OK(
-        PatchRows(page, starts[i], starts[i + 1], rest.first(n), starts.size() == 2, as_plain));
+    ARROW_RETURN_NOT_OK(PatchRows(page, starts[i], starts[i + 1], rest.first(n),
+                                  whole && starts.size() == 2, as_plain));
     rest = rest.subspan(n);
   }
   return arrow::Status::OK();

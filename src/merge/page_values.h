@@ -23,10 +23,10 @@ namespace floodwall {
 
 /// One change: the value at `index` goes (erases), `value` comes before what follows (inserts).
 struct ValueEdit {
-  int64_t index = 0;
+  int32_t index = 0;
+  uint32_t code = ChunkDictionary::kNoCode;  ///< of `value` in the dictionary
   bool erases = false;
   bool inserts = false;
-  uint32_t code = ChunkDictionary::kNoCode;  ///< of `value` in the dictionary
   std::string_view value;
 };
 

@@ -9,16 +9,17 @@
 #include "arrow/util/byte_size.h"
 #include "floodwall/bytes.h"
 #include "floodwall/error.h"
+#include "merge/byte_array_sizes.h"
 #include "merge/plain_values.h"
-#include "parquet/arrow/reader.h"
+#include "merge/value_lengths.h"
 #include "parquet/arrow/schema.h"
 #include "parquet/exception.h"
-#include "parquet/file_reader.h"
 
 namespace floodwall {
 namespace {
 
-constexpr int64_t kStreamBuffer = 64 * kKiB;
+/// Longest values below this need not be known exactly.
+constexpr int64_t kSmallValue = 16 * kKiB;
 
 class ParquetRows final : public RowSource {
  public:
@@ -72,6 +73,30 @@ class ParquetRows final : public RowSource {
       }
     }
     return arrow::Status::OK();
+  }
+
+  arrow::Result<int64_t> LongestValue(int column) override {
+    const auto& field = schema_->field(column);
+    if (const int64_t fixed = FixedLength(*field->type()); fixed > 0) return fixed;
+    if (const auto known = longest_.find(field->name()); known != longest_.end()) {
+      return known->second;
+    }
+    int64_t longest = 0;
+    for (const auto& file : files_) {
+      for (int g = 0; g < file->num_row_groups(); ++g) {
+        for (int leaf = 0; leaf < file->num_columns(); ++leaf) {
+          if (file->schema().GetColumnRoot(leaf)->name() != field->name()) continue;
+          ARROW_RETURN_NOT_OK(context_->progress.CheckCancelled());
+          ARROW_ASSIGN_OR_RAISE(const BaseChunk chunk, BaseChunk::Of(file, g, leaf));
+          ARROW_ASSIGN_OR_RAISE(const ChunkPages pages, ListPages(chunk));
+          ARROW_ASSIGN_OR_RAISE(const ByteArraySizes sizes,
+                                MeasureByteArrays(chunk, pages, kSmallValue, context_->read_pool));
+          longest = std::max(longest, sizes.longest);
+        }
+      }
+    }
+    longest_[field->name()] = longest;
+    return longest;
   }
 
   arrow::Result<int64_t> ReadNeed(const std::vector<std::string>& columns) override {
@@ -132,8 +157,8 @@ class ParquetRows final : public RowSource {
     constexpr int64_t kSampleRows = 1024;
     for (const auto& file : files_) {
       for (int g = 0; g < file->num_row_groups(); ++g) {
-        int64_t bytes = 0;
-        int64_t rows = 0;
+        int64_t row_bytes = 0;
+        bool any = false;
         for (const auto& field : schema_->fields()) {
           // The first batch is enough; the stop is not an error.
           bool sampled = false;
@@ -141,41 +166,27 @@ class ParquetRows final : public RowSource {
               file, g, {field->name()}, kSampleRows, context_->read_pool,
               [&](const arrow::RecordBatch& batch) {
                 if (sampled) return arrow::Status::Cancelled("sampled");
-                sampled = true;
-                rows = batch.num_rows();
-                bytes += arrow::util::TotalBufferSize(*batch.column(0));
-                return batch.num_rows() < kSampleRows ? arrow::Status::OK()
-                                                      : arrow::Status::Cancelled("sampled");
+                sampled = any = true;
+                row_bytes += arrow::util::TotalBufferSize(*batch.column(0)) / batch.num_rows() + 1;
+                return arrow::Status::OK();
               });
           if (!status.ok() && !(sampled && status.IsCancelled())) return status;
         }
-        if (rows > 0) return bytes / rows + 1;
+        if (any) return row_bytes;
       }
     }
     return 1;
   }
 
-  /// Pages and dictionary of the dearest chunk, and a batch of its values twice.
+  /// Of the dearest chunk.
   arrow::Result<int64_t> ColumnNeed(const std::string& name) {
     if (const auto known = needs_.find(name); known != needs_.end()) return known->second;
     int64_t need = 0;
     for (const auto& file : files_) {
-      const parquet::SchemaDescriptor& schema = file->schema();
       for (int g = 0; g < file->num_row_groups(); ++g) {
-        ARROW_ASSIGN_OR_RAISE(const auto metadata, file->RowGroupMetadata(g));
-        const auto group = metadata->RowGroup(0);
-        int64_t leaves = 0;
-        for (int leaf = 0; leaf < schema.num_columns(); ++leaf) {
-          if (schema.GetColumnRoot(leaf)->name() != name) continue;
-          ARROW_ASSIGN_OR_RAISE(const PageSummary pages, file->ScanPages(g, leaf));
-          const int64_t value_bytes = group->ColumnChunk(leaf)->total_uncompressed_size() /
-                                          std::max<int64_t>(group->num_rows(), 1) +
-                                      16;
-          leaves += kStreamBuffer + pages.max_compressed_bytes + 2 * pages.max_uncompressed_bytes +
-                    2 * pages.dictionary_uncompressed_bytes +
-                    2 * std::min(kBatchRows, group->num_rows()) * value_bytes;
-        }
-        need = std::max(need, leaves);
+        ARROW_ASSIGN_OR_RAISE(const int64_t group,
+                              floodwall::ReadNeed(file, g, name, kBatchRows, context_->read_pool));
+        need = std::max(need, group);
       }
     }
     needs_[name] = need;
@@ -184,6 +195,7 @@ class ParquetRows final : public RowSource {
 
   std::vector<std::shared_ptr<ParquetSource>> files_;
   std::map<std::string, int64_t> needs_;
+  std::map<std::string, int64_t> longest_;
   int64_t loaded_bytes_per_row_ = 0;
 };
 
@@ -207,63 +219,6 @@ arrow::Result<std::unique_ptr<RowSource>> OpenParquetRows(const std::vector<std:
     return MakeError(ErrorKind::kInvalidMerge, "the source names no Parquet file");
   }
   return std::make_unique<ParquetRows>(std::move(files), std::move(schema), context);
-}
-
-arrow::Status ReadRowGroup(const std::shared_ptr<ParquetSource>& file, int row_group,
-                           const std::vector<std::string>& columns, int64_t batch_rows,
-                           arrow::MemoryPool* pool,
-                           const std::function<arrow::Status(const arrow::RecordBatch&)>& visit) {
-  try {
-    parquet::ReaderProperties reader_properties(pool);
-    reader_properties.enable_buffered_stream();
-    reader_properties.set_buffer_size(kStreamBuffer);
-    parquet::ArrowReaderProperties arrow_properties(/*use_threads=*/false);
-    arrow_properties.set_batch_size(batch_rows);
-    arrow_properties.set_pre_buffer(false);
-    parquet::arrow::FileReaderBuilder builder;
-    ARROW_ASSIGN_OR_RAISE(const auto held, Reservation::Make(file->budget(), file->reader_bytes()));
-    ARROW_ASSIGN_OR_RAISE(auto metadata, file->RowGroupMetadata(row_group));
-    ARROW_RETURN_NOT_OK(
-        builder.Open(file->OpenInput(pool), reader_properties, std::move(metadata)));
-    ARROW_ASSIGN_OR_RAISE(auto reader,
-                          builder.memory_pool(pool)->properties(arrow_properties)->Build());
-    std::vector<int> leaves;
-    const parquet::SchemaDescriptor& schema = file->schema();
-    for (const std::string& name : columns) {
-      for (int leaf = 0; leaf < schema.num_columns(); ++leaf) {
-        if (schema.GetColumnRoot(leaf)->name() == name) leaves.push_back(leaf);
-      }
-    }
-    ARROW_ASSIGN_OR_RAISE(auto batches, reader->GetRecordBatchReader({0}, leaves));
-    while (true) {
-      std::shared_ptr<arrow::RecordBatch> batch;
-      ARROW_RETURN_NOT_OK(batches->ReadNext(&batch));
-      if (!batch) return arrow::Status::OK();
-      // The reader gives columns in the file's order; callers get theirs.
-      std::vector<std::shared_ptr<arrow::Field>> fields;
-      arrow::ArrayVector arrays;
-      for (const std::string& name : columns) {
-        const int i = batch->schema()->GetFieldIndex(name);
-        if (i < 0) return arrow::Status::KeyError("no column '", name, "' in '", file->path(), "'");
-        auto array = batch->column(i);
-        if (IsView(*array->type())) {
-          ARROW_ASSIGN_OR_RAISE(array, PlainValues(std::move(array), pool));
-        }
-        fields.push_back(batch->schema()->field(i)->WithType(array->type()));
-        arrays.push_back(std::move(array));
-      }
-      auto ordered = arrow::RecordBatch::Make(arrow::schema(std::move(fields)), batch->num_rows(),
-                                              std::move(arrays));
-      ARROW_RETURN_NOT_OK(visit(*ordered));
-    }
-  } catch (const parquet::ParquetStatusException& e) {
-    return e.status();
-  } catch (const parquet::ParquetException& e) {
-    return MakeError(ErrorKind::kUnsupportedFile,
-                     "cannot decode Parquet file '" + file->path() + "': " + e.what());
-  } catch (const std::bad_alloc&) {
-    return arrow::Status::OutOfMemory("no memory to read '", file->path(), "'");
-  }
 }
 
 arrow::Result<std::shared_ptr<arrow::Schema>> StoredSchemaOf(const ParquetSource& file) {

@@ -1,11 +1,10 @@
 #pragma once
 
-/// Parquet files as Arrow rows: the source that is read where it lies, and what else reads a
-/// row group.
+/// Parquet files as Arrow rows: the source that is read where it lies.
 ///
-/// Threading: ReadRowGroup and ArrowSchemaOf from many. Errors: kUnsupportedFile,
+/// Threading: ArrowSchemaOf from many. Errors: kUnsupportedFile,
 /// kSchemaMismatch for files that differ, OutOfMemory from the pool. Memory: one page of each
-/// column read, and one batch.
+/// column read, and one batch, whose bytes are bounded where columns are flat.
 
 #include <functional>
 #include <memory>
@@ -15,6 +14,7 @@
 #include "arrow/record_batch.h"
 #include "arrow/result.h"
 #include "dataset/parquet_source.h"
+#include "merge/read_row_group.h"
 #include "merge/row_source.h"
 
 namespace floodwall {
@@ -22,13 +22,6 @@ namespace floodwall {
 /// The files' rows in this order; their schemas must be equal.
 arrow::Result<std::unique_ptr<RowSource>> OpenParquetRows(const std::vector<std::string>& paths,
                                                           RunContext* context);
-
-/// Decodes columns (top-level field names) of one row group, batch by batch, one page of each
-/// column in memory. String views come as strings.
-arrow::Status ReadRowGroup(const std::shared_ptr<ParquetSource>& file, int row_group,
-                           const std::vector<std::string>& columns, int64_t batch_rows,
-                           arrow::MemoryPool* pool,
-                           const std::function<arrow::Status(const arrow::RecordBatch&)>& visit);
 
 /// The Arrow schema of a Parquet file as its writer stored it.
 arrow::Result<std::shared_ptr<arrow::Schema>> StoredSchemaOf(const ParquetSource& file);

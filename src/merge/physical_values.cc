@@ -36,8 +36,10 @@ arrow::Status DoesNotFit(const parquet::ColumnDescriptor* column, const std::str
 
 }  // namespace
 
-arrow::Result<PlainPage> EncodePlain(std::shared_ptr<arrow::Array> values, int64_t length,
-                                     const parquet::ColumnDescriptor* column, GuardedPool* pool) {
+arrow::Result<std::shared_ptr<arrow::Array>> FitToColumn(std::shared_ptr<arrow::Array> values,
+                                                         int64_t length,
+                                                         const parquet::ColumnDescriptor* column,
+                                                         GuardedPool* pool) {
   ARROW_ASSIGN_OR_RAISE(const auto type, LeafType(column));
   if (!values) {
     ARROW_ASSIGN_OR_RAISE(values, arrow::MakeArrayOfNull(type, length, pool));
@@ -45,11 +47,17 @@ arrow::Result<PlainPage> EncodePlain(std::shared_ptr<arrow::Array> values, int64
   if (values->type_id() == arrow::Type::EXTENSION) {
     values = arrow::internal::checked_cast<const arrow::ExtensionArray&>(*values).storage();
   }
-  const bool required = column->max_definition_level() == 0;
-  ARROW_ASSIGN_OR_RAISE(values,
-                        FitValues(std::move(values), type, !required, column->name(), pool));
+  return FitValues(std::move(values), type, column->max_definition_level() > 0, column->name(),
+                   pool);
+}
+
+arrow::Result<PlainPage> EncodePlain(std::shared_ptr<arrow::Array> values, int64_t length,
+                                     const parquet::ColumnDescriptor* column, GuardedPool* pool) {
+  ARROW_ASSIGN_OR_RAISE(values, FitToColumn(std::move(values), length, column, pool));
+  ARROW_ASSIGN_OR_RAISE(const auto type, LeafType(column));
   ARROW_ASSIGN_OR_RAISE(const auto stored, StoredType(*column->schema_node(), type));
   ARROW_ASSIGN_OR_RAISE(values, StoredValues(std::move(values), stored, column->name(), pool));
+  const bool required = column->max_definition_level() == 0;
 
   // One page whatever its size: byte arrays read back stay valid as long as the page.
   auto properties = parquet::WriterProperties::Builder()

@@ -25,6 +25,12 @@ struct PlainPage {
   int64_t length = 0;
 };
 
+/// The values as the column's Arrow type, cast safely; null `values`: `length` nulls.
+arrow::Result<std::shared_ptr<arrow::Array>> FitToColumn(std::shared_ptr<arrow::Array> values,
+                                                         int64_t length,
+                                                         const parquet::ColumnDescriptor* column,
+                                                         GuardedPool* pool);
+
 /// `values` is cast (safely) to the column's Arrow type first. Null `values`: `length` nulls.
 arrow::Result<PlainPage> EncodePlain(std::shared_ptr<arrow::Array> values, int64_t length,
                                      const parquet::ColumnDescriptor* column, GuardedPool* pool);

@@ -142,19 +142,32 @@ class FileRewriter {
 
   ColumnRecoder::TakeValues TakeOf(const FieldPlan& plan,
                                    const std::shared_ptr<const RowSet>& rows) {
-    return [this, &rows, column = plan.source_column](
-               std::span<const int64_t> ordinals) -> arrow::Result<std::shared_ptr<arrow::Array>> {
-      if (column < 0) return std::shared_ptr<arrow::Array>();
-      // One column after another asks for the same rows.
-      if (positions_of_ != rows ||
-          !std::equal(ordinals.begin(), ordinals.end(), positioned_.begin(), positioned_.end())) {
+    const auto find =
+        [this,
+         &rows](std::span<const int64_t> ordinals) -> arrow::Result<std::shared_ptr<arrow::Array>> {
+      // One column after another asks for the same rows, or for the first of them.
+      if (positions_of_ != rows || ordinals.size() > positioned_.size() ||
+          !std::equal(ordinals.begin(), ordinals.end(), positioned_.begin())) {
         positions_of_.reset();
         ARROW_ASSIGN_OR_RAISE(positions_, rows->Positions(ordinals, context_->encode_pool));
         positioned_.assign(ordinals.begin(), ordinals.end());
         positions_of_ = rows;
       }
-      return rows->TakeAt(column, positions_, context_->encode_pool);
+      return positions_->Slice(0, static_cast<int64_t>(ordinals.size()));
     };
+    const int column = plan.source_column;
+    return {[this, &rows, column, find](
+                std::span<const int64_t> ordinals) -> arrow::Result<std::shared_ptr<arrow::Array>> {
+              if (column < 0) return std::shared_ptr<arrow::Array>();
+              ARROW_ASSIGN_OR_RAISE(const auto positions, find(ordinals));
+              return rows->TakeAt(column, positions, context_->encode_pool);
+            },
+            [&rows, column, find](std::span<const int64_t> ordinals,
+                                  int64_t bytes) -> arrow::Result<int64_t> {
+              if (column < 0) return static_cast<int64_t>(ordinals.size());
+              ARROW_ASSIGN_OR_RAISE(const auto positions, find(ordinals));
+              return rows->CountWithin(column, positions, bytes);
+            }};
   }
 
   arrow::Status RewriteRowGroup(size_t g, const std::shared_ptr<const RowSet>& rows) {
@@ -323,6 +336,7 @@ arrow::Result<std::vector<RewrittenFile>> RewriteFiles(Target* target, RowSource
     int workers = threads;
     while (workers > 1 && held + workers * need.task + need.loaded_bytes > limit) --workers;
     std::shared_ptr<const RowSet> rows;
+    bool fits = true;
     if (need.all_rows > 0) {
       std::vector<int64_t> ordinals;
       if (!source->resident()) {
@@ -335,11 +349,22 @@ arrow::Result<std::vector<RewrittenFile>> RewriteFiles(Target* target, RowSource
         std::sort(ordinals.begin(), ordinals.end());
         ordinals.erase(std::unique(ordinals.begin(), ordinals.end()), ordinals.end());
       }
-      ARROW_ASSIGN_OR_RAISE(rows, source->Load(std::move(ordinals)));
+      auto loaded_rows = source->Load(std::move(ordinals));
+      // Rows that are longer than the first ones: as if they had been known not to fit.
+      fits = loaded_rows.ok() || !loaded_rows.status().IsOutOfMemory();
+      if (fits) {
+        ARROW_ASSIGN_OR_RAISE(rows, std::move(loaded_rows));
+      }
     }
-    ARROW_RETURN_NOT_OK(
-        ParallelFor(workers, count, [&](int64_t i) { return rewrite(i, rows, nullptr); }));
-    return out;
+    while (fits && workers > 1 && context->budget->used_bytes() + workers * need.task > limit) {
+      --workers;
+    }
+    fits = fits && context->budget->used_bytes() + need.task <= limit;
+    if (fits) {
+      ARROW_RETURN_NOT_OK(
+          ParallelFor(workers, count, [&](int64_t i) { return rewrite(i, rows, nullptr); }));
+      return out;
+    }
   }
 
   std::unique_ptr<RecordSorter> by_ordinal;

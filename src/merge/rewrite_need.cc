@@ -5,8 +5,12 @@
 #include "floodwall/bytes.h"
 #include "merge/column_recoder.h"
 #include "merge/field_recoder.h"
+#include "merge/new_file.h"
+#include "merge/new_values.h"
 #include "merge/page_patcher.h"
 #include "merge/row_edits.h"
+#include "merge/source_keys.h"
+#include "merge/strategy.h"
 #include "spill/record_sorter.h"
 
 namespace floodwall {
@@ -14,21 +18,64 @@ namespace {
 
 /// Write buffer, indexes, Arrow's small change: beside the page memory of one rewrite.
 constexpr int64_t kTaskOverhead = 2 * kMiB;
+/// What matching by way of spill files takes beside bits.
+constexpr int64_t kMatchRoom = 16 * kMiB;
+
+/// Numbers that are cast to text.
+constexpr int64_t kLongestCast = 64;
+
+/// Longest values of the source's columns, asked for once.
+class LongestValues {
+ public:
+  explicit LongestValues(RowSource* source)
+      : source_(source), known_(static_cast<size_t>(source->schema()->num_fields()), -1) {}
+  arrow::Result<int64_t> Of(const FieldPlan& plan, bool replaces) {
+    if (!replaces || !plan.replace || plan.source_column < 0) return 0;
+    int64_t& known = known_[static_cast<size_t>(plan.source_column)];
+    if (known < 0) {
+      ARROW_ASSIGN_OR_RAISE(known, source_->LongestValue(plan.source_column));
+      known = std::max(known, kLongestCast);
+    }
+    return known;
+  }
+
+ private:
+  RowSource* source_;
+  std::vector<int64_t> known_;
+};
 
 /// Memory that the edits of one chunk take.
 arrow::Result<int64_t> EditNeed(const std::shared_ptr<ParquetSource>& file, int row_group, int leaf,
-                                int64_t num_edits) {
+                                int64_t num_edits, int64_t longest, GuardedPool* pool) {
   ARROW_ASSIGN_OR_RAISE(const BaseChunk chunk, BaseChunk::Of(file, row_group, leaf));
   ARROW_ASSIGN_OR_RAISE(const ChunkPages pages, ListPages(chunk));
-  if (PagePatcher::CanPatch(chunk, pages)) return PagePatcher::Need(chunk, pages, num_edits);
+  if (PagePatcher::CanPatch(chunk, pages))
+    return PagePatcher::Need(chunk, pages, num_edits, longest, pool);
   ARROW_ASSIGN_OR_RAISE(const PageSummary summary, file->ScanPages(row_group, leaf));
-  return ColumnRecoder::EncodeNeed(summary, chunk.range.length, chunk.num_rows);
+  return ColumnRecoder::EncodeNeed(summary, chunk.range.length, chunk.num_rows) +
+         ColumnRecoder::ValuesNeed(num_edits, longest);
+}
+
+/// A row group without its matches, and with the rows that count.
+TargetRowGroup Counted(const TargetRowGroup& group, Assume assume, int64_t source_rows,
+                       const MergeOptions& options) {
+  TargetRowGroup out;
+  out.num_rows = group.num_rows;
+  out.replaced = group.replaced;
+  out.removed = group.removed;
+  if (assume == Assume::kEverything) {
+    out.replaced = ReplacesRows(options.strategy) ? std::min(group.num_rows, source_rows) : 0;
+    // One is left, or there would be nothing to write.
+    out.removed = RemovesRows(options) ? std::max<int64_t>(0, group.num_rows - 1) : 0;
+  }
+  return out;
 }
 
 /// Memory of the dearest column of a row group that may be edited in a file.
 arrow::Result<int64_t> TaskNeed(const TargetFile& target,
                                 const std::shared_ptr<ParquetSource>& file,
-                                const std::vector<FieldPlan>& plans) {
+                                const std::vector<FieldPlan>& plans, LongestValues* longest,
+                                Assume assume, int64_t source_rows, RunContext* context) {
   int64_t need = 0;
   for (const FieldPlan& plan : plans) {
     for (size_t g = 0; plan.added && g < target.row_groups.size(); ++g) {
@@ -38,18 +85,25 @@ arrow::Result<int64_t> TaskNeed(const TargetFile& target,
     }
   }
   for (size_t g = 0; g < target.row_groups.size(); ++g) {
-    const TargetRowGroup& rows = target.row_groups[g];
+    const TargetRowGroup rows =
+        Counted(target.row_groups[g], assume, source_rows, context->options);
     if (!rows.touched() || rows.rows_left() == 0) continue;
     const int group = static_cast<int>(g);
     for (const FieldPlan& plan : plans) {
       if (!plan.replace && rows.removed == 0) continue;
+      ARROW_ASSIGN_OR_RAISE(const int64_t value, longest->Of(plan, rows.replaced > 0));
       if (plan.nested) {
         ARROW_ASSIGN_OR_RAISE(const int64_t whole, FieldRecoder::Need(*file, group, plan));
-        need = std::max(need, whole + RowEdits::BytesOf(rows));
+        // Of a batch, taken, cast, joined with the old ones and picked.
+        const int64_t values = 4 * ColumnRecoder::kSliceRows * std::min<int64_t>(value, 1024);
+        need = std::max(need, whole + values + 4 * value + RowEdits::BytesOf(rows));
         continue;
       }
-      const int64_t edits = std::ssize(rows.matches) + rows.removed;
-      ARROW_ASSIGN_OR_RAISE(const int64_t chunk, EditNeed(file, group, plan.leaf, edits));
+      const int64_t edits = rows.replaced + rows.removed;
+      const int64_t width = FixedWidth(*file->schema().Column(plan.leaf));
+      ARROW_ASSIGN_OR_RAISE(
+          const int64_t chunk,
+          EditNeed(file, group, plan.leaf, edits, width > 0 ? width : value, context->read_pool));
       need = std::max(need, chunk + RowEdits::BytesOf(rows));
     }
   }
@@ -63,13 +117,15 @@ int64_t RewriteNeed::SpilledMatches(bool resident) const {
          (resident ? RecordSorter::kMinimumBytes : kLeastShare);
 }
 
-arrow::Result<RewriteNeed> SumUpNeed(const Target& target, RowSource* source, RunContext* context) {
+arrow::Result<RewriteNeed> SumUpNeed(const Target& target, RowSource* source, RunContext* context,
+                                     Assume assume) {
   RewriteNeed out;
   const arrow::Schema& schema = *source->schema();
+  LongestValues longest(source);
   std::vector<bool> taken(static_cast<size_t>(schema.num_fields()), false);
   for (size_t f = 0; f < target.files().size(); ++f) {
     const TargetFile& file = target.files()[f];
-    if (!file.touched && !file.gains_columns) continue;
+    if (assume == Assume::kMatched && !file.touched && !file.gains_columns) continue;
     out.touched.push_back(f);
     out.total_bytes += file.file.version.size_bytes;
     out.total_rows += file.num_rows;
@@ -81,30 +137,66 @@ arrow::Result<RewriteNeed> SumUpNeed(const Target& target, RowSource* source, Ru
         taken[static_cast<size_t>(plan.source_column)] = true;
       }
     }
-    ARROW_ASSIGN_OR_RAISE(const int64_t need, TaskNeed(file, opened, plans));
+    ARROW_ASSIGN_OR_RAISE(const int64_t need, TaskNeed(file, opened, plans, &longest, assume,
+                                                       source->num_rows(), context));
     out.task = std::max(out.task, need);
-    for (const TargetRowGroup& group : file.row_groups) {
-      out.group_rows = std::max(out.group_rows, group.replaced);
-      out.all_rows += group.replaced;
+    for (const TargetRowGroup& row_group : file.row_groups) {
+      const int64_t replaced =
+          Counted(row_group, assume, source->num_rows(), context->options).replaced;
+      out.group_rows = std::max(out.group_rows, replaced);
+      out.all_rows += replaced;
     }
   }
   for (int c = 0; c < schema.num_fields(); ++c) {
     if (taken[static_cast<size_t>(c)]) out.columns.push_back(schema.field(c)->name());
   }
   // Where rows are only removed, the source's other columns are not looked at.
-  double widest = 32;
   if (out.all_rows > 0) {
     ARROW_ASSIGN_OR_RAISE(const int64_t row_bytes, source->LoadedBytesPerRow());
     // Loading a row touches it twice for a moment (the batch and what is taken from it), beside
     // its ordinal.
     out.loaded_bytes = row_bytes == 0 ? 0 : out.all_rows * (row_bytes * 3 / 2 + 8);
-    // New values of a slice exist as Arrow values and as Parquet pages at once, of one column.
-    ARROW_ASSIGN_OR_RAISE(const auto value_bytes, source->LogicalBytesPerValue());
-    for (const double bytes : value_bytes) widest = std::max(widest, 2 * bytes);
   }
-  out.task += 4 * std::min(out.group_rows, ColumnRecoder::kSliceRows) *
-              static_cast<int64_t>(std::min(widest, 2048.0));
   return out;
+}
+
+arrow::Result<int64_t> WholeNeed(const Target& target, RowSource* source, int64_t held,
+                                 RunContext* context) {
+  const MergeOptions& options = context->options;
+  const int64_t rows = source->num_rows();
+  const bool partitioned = !target.partitions().columns().empty();
+  int64_t reading = 0;
+  int64_t keys_reading = 0;
+  int64_t longest = NewFile::kSliceBytes;
+  for (int c = 0; c < source->schema()->num_fields(); ++c) {
+    const std::string& name = source->schema()->field(c)->name();
+    ARROW_ASSIGN_OR_RAISE(const int64_t column, source->ReadNeed({name}));
+    ARROW_ASSIGN_OR_RAISE(const int64_t value, source->LongestValue(c));
+    reading = std::max(reading, column);
+    longest = std::max(longest, value);
+    const auto reads = [&](const std::vector<std::string>& names) {
+      return std::find(names.begin(), names.end(), name) != names.end();
+    };
+    if (reads(options.key_columns) || reads(options.order_by)) keys_reading += column;
+  }
+  // Bits and partitions of rows, which stay until the end.
+  const int64_t kept = held + rows / 2 + target.num_rows() / 8 + (partitioned ? 8 * rows : 0);
+  const int64_t positions =
+      2 * std::min(rows, target.num_rows()) * static_cast<int64_t>(sizeof(RowMatch));
+  ARROW_ASSIGN_OR_RAISE(const int64_t key_bytes, IndexBytesPerKey(source, target, context));
+  const int64_t match = kMatchRoom + target.scan_need() + 2 * keys_reading +
+                        (partitioned ? 2 * (rows * key_bytes + positions) : 0);
+  ARROW_ASSIGN_OR_RAISE(const RewriteNeed need,
+                        SumUpNeed(target, source, context, Assume::kEverything));
+  const int64_t rewrite = need.task + 3 * reading + 2 * longest + kMatchRoom +
+                          3 * need.group_rows * static_cast<int64_t>(sizeof(RowMatch));
+  int64_t insert = NewFile::kEncoderBytes + 6 * longest + reading;
+  if (partitioned && !source->resident()) {
+    ARROW_ASSIGN_OR_RAISE(const int64_t loaded, source->LoadedBytesPerRow());
+    insert += (2 * loaded + 24) * std::min(rows, FileStyle::kMaxGroupRows);
+  }
+  const int64_t most = kept + std::max({match, rewrite, insert}) + (partitioned ? positions : 0);
+  return most + most / 8;
 }
 
 }  // namespace floodwall

@@ -35,7 +35,19 @@ struct RewriteNeed {
   int64_t SpilledMatches(bool resident) const;
 };
 
+/// Whose rows are counted.
+enum class Assume {
+  kMatched,     ///< those that matching found
+  kEverything,  ///< every row of the target, as far as the source has rows: an upper bound
+};
+
 /// Reads the page headers of every file that is touched.
-arrow::Result<RewriteNeed> SumUpNeed(const Target& target, RowSource* source, RunContext* context);
+arrow::Result<RewriteNeed> SumUpNeed(const Target& target, RowSource* source, RunContext* context,
+                                     Assume assume = Assume::kMatched);
+
+/// A limit under which the whole merge works, whatever its keys match: what a refusal names before
+/// that is known. `held`: bytes in use before matching begins.
+arrow::Result<int64_t> WholeNeed(const Target& target, RowSource* source, int64_t held,
+                                 RunContext* context);
 
 }  // namespace floodwall

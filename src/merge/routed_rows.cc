@@ -25,25 +25,52 @@ class WindowRows final : public RowSet {
     for (size_t next = 0; next < ordinals.size();) {
       // Ordinals come in the order of positions, so most are in the window that is open. A row
       // that several windows want is the same in each.
-      size_t end = next;
-      for (size_t tried = 0; end == next; ++tried) {
-        if (tried > last_ - first_) {
-          return arrow::Status::UnknownError("a matched row was not routed");
-        }
-        if (open_ == SIZE_MAX || tried > 0) {
-          ARROW_RETURN_NOT_OK(Open(open_ == SIZE_MAX || open_ + 1 == last_ ? first_ : open_ + 1));
-        }
-        while (end < ordinals.size() && IsOpen(ordinals[end])) ++end;
-      }
+      ARROW_ASSIGN_OR_RAISE(const size_t count, OpenFor(ordinals.subspan(next)));
       ARROW_ASSIGN_OR_RAISE(const auto rows, Column(column));
-      ARROW_ASSIGN_OR_RAISE(auto piece, TakePiece(rows, ordinals.subspan(next, end - next), pool));
+      ARROW_ASSIGN_OR_RAISE(auto piece, TakePiece(rows, ordinals.subspan(next, count), pool));
       pieces.push_back(std::move(piece));
-      next = end;
+      next += count;
     }
     return pieces.size() == 1 ? pieces.front() : arrow::Concatenate(pieces, pool);
   }
 
+  /// Not beyond the window of the first.
+  arrow::Result<int64_t> CountWithin(int column, const std::shared_ptr<arrow::Array>& positions,
+                                     int64_t bytes) const override {
+    const auto& typed = static_cast<const arrow::Int64Array&>(*positions);
+    const std::span ordinals(typed.raw_values(), static_cast<size_t>(typed.length()));
+    if (ordinals.empty()) return 0;
+    ARROW_ASSIGN_OR_RAISE(const size_t count, OpenFor(ordinals));
+    ARROW_ASSIGN_OR_RAISE(const auto rows, Column(column));
+    return floodwall::CountWithin(*rows, PositionsOf(ordinals.first(count)), bytes);
+  }
+
  private:
+  /// Opens the window that has the first ordinal; returns how many of the leading ones it has.
+  arrow::Result<size_t> OpenFor(std::span<const int64_t> ordinals) const {
+    size_t count = 0;
+    for (size_t tried = 0; count == 0; ++tried) {
+      if (tried > last_ - first_) {
+        return arrow::Status::UnknownError("a matched row was not routed");
+      }
+      if (open_ == SIZE_MAX || tried > 0) {
+        ARROW_RETURN_NOT_OK(Open(open_ == SIZE_MAX || open_ + 1 == last_ ? first_ : open_ + 1));
+      }
+      while (count < ordinals.size() && IsOpen(ordinals[count])) ++count;
+    }
+    return count;
+  }
+
+  std::vector<int64_t> PositionsOf(std::span<const int64_t> ordinals) const {
+    std::vector<int64_t> positions;
+    positions.reserve(ordinals.size());
+    for (const int64_t ordinal : ordinals) {
+      positions.push_back(std::lower_bound(ordinals_.begin(), ordinals_.end(), ordinal) -
+                          ordinals_.begin());
+    }
+    return positions;
+  }
+
   bool IsOpen(int64_t ordinal) const {
     return std::binary_search(ordinals_.begin(), ordinals_.end(), ordinal);
   }
@@ -102,15 +129,9 @@ class WindowRows final : public RowSet {
   arrow::Result<std::shared_ptr<arrow::Array>> TakePiece(
       std::shared_ptr<arrow::ChunkedArray> values, std::span<const int64_t> ordinals,
       arrow::MemoryPool* pool) const {
-    std::vector<int64_t> positions;
-    positions.reserve(ordinals.size());
-    for (const int64_t ordinal : ordinals) {
-      positions.push_back(std::lower_bound(ordinals_.begin(), ordinals_.end(), ordinal) -
-                          ordinals_.begin());
-    }
     const auto table =
         arrow::Table::Make(arrow::schema({arrow::field("", values->type())}), {values});
-    return LoadedRows(table).Take(0, positions, pool);
+    return LoadedRows(table).Take(0, PositionsOf(ordinals), pool);
   }
 
   const RoutedRows* routed_;

@@ -2,13 +2,11 @@
 
 #include <algorithm>
 
-#include "arrow/array/concatenate.h"
-#include "arrow/builder.h"
-#include "arrow/compute/api.h"
 #include "floodwall/bytes.h"
 #include "merge/parquet_rows.h"
 #include "merge/plain_values.h"
 #include "merge/stream_rows.h"
+#include "merge/value_lengths.h"
 
 namespace floodwall {
 namespace {
@@ -23,6 +21,9 @@ class TableRows final : public RowSource {
   bool resident() const override { return true; }
   int64_t size_bytes() const override { return 0; }
   arrow::Result<int64_t> LoadedBytesPerRow() override { return 0; }
+  arrow::Result<int64_t> LongestValue(int column) override {
+    return floodwall::LongestValue(*rows_->table()->column(column));
+  }
   arrow::Result<int64_t> ReadNeed(const std::vector<std::string>&) override { return 0; }
   arrow::Status ReadRows(const std::vector<std::string>& columns, int64_t first, int64_t last,
                          const Visit& visit) override {
@@ -51,57 +52,6 @@ class TableRows final : public RowSource {
 
 std::unique_ptr<RowSource> MakeTableRows(std::shared_ptr<arrow::Table> table, RunContext* context) {
   return std::make_unique<TableRows>(std::move(table), context);
-}
-
-arrow::Result<std::shared_ptr<arrow::Array>> RowSet::Positions(std::span<const int64_t> ordinals,
-                                                               arrow::MemoryPool* pool) const {
-  arrow::Int64Builder builder(pool);
-  ARROW_RETURN_NOT_OK(builder.AppendValues(ordinals.data(), static_cast<int64_t>(ordinals.size())));
-  return builder.Finish();
-}
-
-arrow::Result<std::shared_ptr<arrow::Array>> RowSet::TakeAt(
-    int column, const std::shared_ptr<arrow::Array>& positions, arrow::MemoryPool* pool) const {
-  const auto& typed = static_cast<const arrow::Int64Array&>(*positions);
-  return Take(column, std::span(typed.raw_values(), static_cast<size_t>(typed.length())), pool);
-}
-
-arrow::Result<std::shared_ptr<arrow::Array>> LoadedRows::Take(int column,
-                                                              std::span<const int64_t> ordinals,
-                                                              arrow::MemoryPool* pool) const {
-  ARROW_ASSIGN_OR_RAISE(const auto positions, Positions(ordinals, pool));
-  return TakeAt(column, positions, pool);
-}
-
-arrow::Result<std::shared_ptr<arrow::Array>> LoadedRows::Positions(
-    std::span<const int64_t> ordinals, arrow::MemoryPool* pool) const {
-  if (!sparse_) return RowSet::Positions(ordinals, pool);
-  arrow::Int64Builder builder(pool);
-  ARROW_RETURN_NOT_OK(builder.Reserve(static_cast<int64_t>(ordinals.size())));
-  for (const int64_t ordinal : ordinals) {
-    builder.UnsafeAppend(std::lower_bound(ordinals_.begin(), ordinals_.end(), ordinal) -
-                         ordinals_.begin());
-  }
-  return builder.Finish();
-}
-
-arrow::Result<std::shared_ptr<arrow::Array>> LoadedRows::TakeAt(
-    int column, const std::shared_ptr<arrow::Array>& indices, arrow::MemoryPool* pool) const {
-  arrow::compute::ExecContext exec(pool);
-  exec.set_use_threads(false);
-  if (IsView(*table_->column(column)->type())) {
-    const auto& typed = static_cast<const arrow::Int64Array&>(*indices);
-    return GatherViews(*table_->column(column),
-                       std::span(typed.raw_values(), static_cast<size_t>(typed.length())), pool);
-  }
-  const auto options = arrow::compute::TakeOptions::NoBoundsCheck();
-  ARROW_ASSIGN_OR_RAISE(arrow::Datum taken,
-                        arrow::compute::Take(table_->column(column), indices, options, &exec));
-  if (taken.is_array()) return taken.make_array();
-  const auto& chunked = taken.chunked_array();
-  if (chunked->num_chunks() == 1) return chunked->chunk(0);
-  if (chunked->num_chunks() == 0) return arrow::MakeEmptyArray(chunked->type(), pool);
-  return arrow::Concatenate(chunked->chunks(), pool);
 }
 
 arrow::Result<std::unique_ptr<RowSource>> RowSource::Make(const MergeSource& source,

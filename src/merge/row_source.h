@@ -19,49 +19,10 @@
 #include "arrow/result.h"
 #include "arrow/table.h"
 #include "floodwall/merge.h"
+#include "merge/row_set.h"
 #include "merge/run_context.h"
 
 namespace floodwall {
-
-/// Rows of the source, found by ordinal.
-class RowSet {
- public:
-  virtual ~RowSet() = default;
-  /// The values of one column for the given ordinals, in that order, in one array.
-  virtual arrow::Result<std::shared_ptr<arrow::Array>> Take(int column,
-                                                            std::span<const int64_t> ordinals,
-                                                            arrow::MemoryPool* pool) const = 0;
-  /// The same in two steps, for several columns: where the ordinals are (int64), and the values
-  /// there. A set without places of its own uses the ordinals.
-  virtual arrow::Result<std::shared_ptr<arrow::Array>> Positions(std::span<const int64_t> ordinals,
-                                                                 arrow::MemoryPool* pool) const;
-  virtual arrow::Result<std::shared_ptr<arrow::Array>> TakeAt(
-      int column, const std::shared_ptr<arrow::Array>& positions, arrow::MemoryPool* pool) const;
-};
-
-/// Rows in memory.
-class LoadedRows final : public RowSet {
- public:
-  /// Every row of the table; ordinals are positions.
-  explicit LoadedRows(std::shared_ptr<arrow::Table> table) : table_(std::move(table)) {}
-  /// Row i of the table has ordinal ordinals[i]; ascending.
-  LoadedRows(std::shared_ptr<arrow::Table> table, std::vector<int64_t> ordinals)
-      : table_(std::move(table)), ordinals_(std::move(ordinals)), sparse_(true) {}
-
-  arrow::Result<std::shared_ptr<arrow::Array>> Take(int column, std::span<const int64_t> ordinals,
-                                                    arrow::MemoryPool* pool) const override;
-  arrow::Result<std::shared_ptr<arrow::Array>> Positions(std::span<const int64_t> ordinals,
-                                                         arrow::MemoryPool* pool) const override;
-  arrow::Result<std::shared_ptr<arrow::Array>> TakeAt(
-      int column, const std::shared_ptr<arrow::Array>& positions,
-      arrow::MemoryPool* pool) const override;
-  const std::shared_ptr<arrow::Table>& table() const { return table_; }
-
- private:
-  std::shared_ptr<arrow::Table> table_;
-  std::vector<int64_t> ordinals_;
-  bool sparse_ = false;
-};
 
 class RowSource {
  public:
@@ -84,6 +45,8 @@ class RowSource {
   virtual int64_t size_bytes() const = 0;
   /// Bytes a loaded row takes, measured on a sample; 0 when rows are in memory already.
   virtual arrow::Result<int64_t> LoadedBytesPerRow() = 0;
+  /// An upper bound of the longest value of a column, of all rows.
+  virtual arrow::Result<int64_t> LongestValue(int column) = 0;
   /// Memory that reading these columns together takes, at most.
   virtual arrow::Result<int64_t> ReadNeed(const std::vector<std::string>& columns) = 0;
   /// The rows from `first` until `last` in order, only the named columns.

@@ -10,6 +10,7 @@
 #include "arrow/util/byte_size.h"
 #include "floodwall/bytes.h"
 #include "merge/plain_values.h"
+#include "merge/value_lengths.h"
 #include "spill/row_spill.h"
 
 namespace floodwall {
@@ -58,6 +59,7 @@ class SpilledRows {
   arrow::Status Open(const arrow::Schema& schema) {
     ARROW_ASSIGN_OR_RAISE(spill_, RowSpill::Make(context_->spill.get(), PlainSchema(schema), 1,
                                                  context_->payload_pool));
+    longest_.assign(static_cast<size_t>(schema.num_fields()), 0);
     return arrow::Status::OK();
   }
 
@@ -70,6 +72,8 @@ class SpilledRows {
       arrow::ArrayVector columns;
       for (const auto& column : slice->columns()) {
         ARROW_ASSIGN_OR_RAISE(auto plain, PlainValues(column, context_->payload_pool));
+        int64_t& longest = longest_[columns.size()];
+        longest = std::max(longest, LongestValue(*plain));
         columns.push_back(std::move(plain));
       }
       ARROW_RETURN_NOT_OK(Gather(
@@ -98,6 +102,7 @@ class SpilledRows {
   int64_t bytes_per_row() const { return bytes_ / std::max<int64_t>(rows_, 1) + 1; }
   /// Of the largest batch.
   int64_t most_bytes() const { return most_bytes_; }
+  int64_t longest(int column) const { return longest_[static_cast<size_t>(column)]; }
   const RowSpill& spill() const { return *spill_; }
   int64_t start(size_t region) const { return starts_[region]; }
   void set_most_rows(int64_t rows) { most_rows_ = rows; }
@@ -129,6 +134,7 @@ class SpilledRows {
   int64_t rows_ = 0;
   int64_t bytes_ = 0;
   int64_t most_bytes_ = 0;
+  std::vector<int64_t> longest_;  ///< value of each column
 };
 
 class StreamRows final : public RowSource {
@@ -159,11 +165,15 @@ class StreamRows final : public RowSource {
       ARROW_RETURN_NOT_OK(context_->progress.CheckCancelled());
       if (!spilled_) bytes += buffers.Add(*batch);
       if (!spilled_ && (bytes > most || !held_.Resize(bytes).ok())) {
-        ARROW_RETURN_NOT_OK(StartSpill(std::exchange(batches, {})));
+        const arrow::Status started = StartSpill(std::exchange(batches, {}));
+        if (started.IsOutOfMemory()) return RowsTooLong(std::move(batch));
+        ARROW_RETURN_NOT_OK(started);
       }
       context_->progress.Advance(0, batch->num_rows());
       if (spilled_) {
-        ARROW_RETURN_NOT_OK(spilled_->Append(*batch));
+        const arrow::Status appended = spilled_->Append(*batch);
+        if (appended.IsOutOfMemory()) return RowsTooLong(std::move(batch));
+        ARROW_RETURN_NOT_OK(appended);
       } else {
         batches.push_back(batch);
       }
@@ -185,6 +195,9 @@ class StreamRows final : public RowSource {
   int64_t size_bytes() const override { return table_ ? 0 : spilled_->spill().size_bytes(); }
   arrow::Result<int64_t> LoadedBytesPerRow() override {
     return table_ ? 0 : spilled_->bytes_per_row();
+  }
+  arrow::Result<int64_t> LongestValue(int column) override {
+    return table_ ? table_->LongestValue(column) : spilled_->longest(column);
   }
   arrow::Result<int64_t> ReadNeed(const std::vector<std::string>&) override {
     return table_ ? 0 : 2 * spilled_->most_bytes() + 256 * kKiB;
@@ -258,6 +271,21 @@ class StreamRows final : public RowSource {
   }
 
  private:
+  /// Reads on to the end, so that the minimum is enough for every row.
+  arrow::Status RowsTooLong(std::shared_ptr<arrow::RecordBatch> batch) {
+    int64_t longest = 0;
+    for (int c = 0; c < schema_->num_fields(); ++c) longest += spilled_->longest(c);
+    while (batch != nullptr) {
+      ARROW_RETURN_NOT_OK(context_->progress.CheckCancelled());
+      int64_t row = 0;
+      for (const auto& column : batch->columns()) row += floodwall::LongestValue(*column);
+      longest = std::max(longest, row);
+      ARROW_RETURN_NOT_OK(reader_->ReadNext(&batch));
+    }
+    return context_->TooSmall("a row of " + FormatBytes(longest) + " is spooled and rewritten",
+                              10 * longest + context_->budget->used_bytes() + 32 * kMiB);
+  }
+
   arrow::Status StartSpill(arrow::RecordBatchVector batches) {
     spilled_ = std::make_unique<SpilledRows>(context_);
     spilled_->set_most_rows(kBatchRows);

@@ -1,6 +1,6 @@
 floodwall_module(pool
   SOURCES admission.cc budget.cc default_pool.cc guarded_pool.cc imported_functions.cc
-          limit_scope.cc reclaim.cc thread_scopes.cc trim.cc unsafe_caller.cc
+          limit_scope.cc mapped_pool.cc reclaim.cc thread_scopes.cc trim.cc unsafe_caller.cc
   LINKS floodwall_monitor ${CMAKE_DL_LIBS})
 
 # What `floodwall run` preloads into other programs: it needs nothing but libc.

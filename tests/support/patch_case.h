@@ -266,9 +266,11 @@ class PatchCase {
           array->Slice(ordinals.front(), static_cast<int64_t>(ordinals.size())));
     };
     NewValues values(&all, &take, descr, context_.encode_pool);
-    EXPECT_TRUE(values.Seek(0, all.size()).ok());
     std::vector<std::string> out;
-    for (size_t i = 0; i < all.size(); ++i) out.emplace_back(values.value(i));
+    for (size_t i = 0; i < all.size(); ++i) {
+      EXPECT_TRUE(values.Seek(i).ok());
+      out.emplace_back(values.value(i));
+    }
     return out;
   }
 
