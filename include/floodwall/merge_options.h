@@ -139,6 +139,12 @@ struct MergeOptions {
   /// scan better, smaller ones prune better.
   int64_t row_group_bytes = 64 << 20;
 
+  /// Names this merge, at most kMaxTokenBytes; empty: no name. A merge with the token of one that
+  /// was committed to the dataset does nothing and returns its result. The thousand newest
+  /// tokens are remembered; a source without rows leaves none.
+  std::string idempotency_token;
+  static constexpr size_t kMaxTokenBytes = 1024;
+
   /// Where what does not fit in memory is written; empty: `_floodwall/` in the dataset. Made when
   /// missing. Files there have no names: they are gone when the merge ends, however it ends.
   std::string spill_directory;

@@ -42,6 +42,8 @@ struct MergeResult {
   int64_t bytes_encoded = 0;      ///< part of bytes_written encoded anew
   int64_t bytes_spilled = 0;      ///< written to spill files; 0: everything fitted in memory
   int threads = 1;
+  /// The result of an earlier merge with the same idempotency token; this one did nothing.
+  bool already_committed = false;
   std::vector<std::pair<std::string, double>> phase_seconds;
 };
 

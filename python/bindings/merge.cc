@@ -114,6 +114,7 @@ void BindMerge(nb::module_& m) {
       .def_rw("partition_moves", &MergeOptions::partition_moves)
       .def_rw("max_rows_per_file", &MergeOptions::max_rows_per_file)
       .def_rw("row_group_bytes", &MergeOptions::row_group_bytes)
+      .def_rw("idempotency_token", &MergeOptions::idempotency_token)
       .def_rw("spill_directory", &MergeOptions::spill_directory)
       .def_rw("max_spill_bytes", &MergeOptions::max_spill_bytes)
       .def_rw("threads", &MergeOptions::threads)
@@ -149,6 +150,7 @@ void BindMerge(nb::module_& m) {
       .def_ro("bytes_encoded", &MergeResult::bytes_encoded)
       .def_ro("bytes_spilled", &MergeResult::bytes_spilled)
       .def_ro("threads", &MergeResult::threads)
+      .def_ro("already_committed", &MergeResult::already_committed)
       .def_ro("phase_seconds", &MergeResult::phase_seconds);
 
   nb::enum_<KeyMatching>(m, "KeyMatching")

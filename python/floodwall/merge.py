@@ -118,6 +118,7 @@ def merge(
     spill_directory: str | os.PathLike[str] | None = None,
     max_spill: int | str | None = None,
     threads: int | None = None,
+    idempotency_token: str | None = None,
     memory_monitor: MemoryMonitor | None = None,
     progress: Callable[[MergeProgress], object] | bool | None = None,
 ) -> MergeResult:
@@ -166,6 +167,11 @@ def merge(
             90 % of the free space.
         threads: Files worked on at once; default the CPUs this process may use. They share the
             bound and never change the bytes written.
+        idempotency_token: A name of this merge, such as a message's id. If a merge with it was
+            committed to the dataset, also by a process that was killed before it could answer,
+            nothing is done and that merge's result is returned (``already_committed``). Another
+            strategy or other keys are refused. The thousand newest tokens are remembered; a
+            source without rows leaves none.
         memory_monitor: Checked about ten times a second while the merge runs; at ``EMERGENCY``
             the merge stops as if it had been cancelled.
         progress: ``True`` for a bar on a terminal (plain lines elsewhere, on stderr), or a
@@ -201,6 +207,7 @@ def merge(
         spill_directory=spill_directory,
         max_spill=max_spill,
         threads=threads,
+        idempotency_token=idempotency_token,
     )
     source, kind = open_source(data)
     return _finish(strategy, source, kind, path, options, progress, memory_monitor)
@@ -289,6 +296,7 @@ def _finish(
         bytes_copied=core.bytes_copied,
         bytes_encoded=core.bytes_encoded,
         bytes_spilled=core.bytes_spilled,
+        already_committed=core.already_committed,
     )
 
 

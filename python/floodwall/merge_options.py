@@ -104,6 +104,7 @@ def make_options(
     spill_directory: str | os.PathLike[str] | None,
     max_spill: int | str | None,
     threads: int | None,
+    idempotency_token: str | None,
 ) -> _core.MergeOptions:
     """Return the arguments of ``merge`` for the core, or refuse them."""
     options = _core.MergeOptions()
@@ -135,6 +136,12 @@ def make_options(
     if max_spill is not None:
         options.max_spill_bytes = to_bytes("max_spill", max_spill)
     options.threads = 0 if threads is None else positive("threads", threads)
+    if idempotency_token is not None:
+        if not isinstance(idempotency_token, str):
+            raise TypeError(f"idempotency_token must be text, got {idempotency_token!r}")
+        if not idempotency_token:
+            raise MergeError("idempotency_token must not be empty; None is no token")
+        options.idempotency_token = idempotency_token
     if compression is not None:
         name = "uncompressed" if compression.lower() == "none" else compression.lower()
         if name not in ("snappy", "gzip", "lz4", "zstd", "brotli", "uncompressed"):

@@ -61,6 +61,8 @@ class MergeResult:
     bytes_copied: int
     bytes_encoded: int
     bytes_spilled: int
+    already_committed: bool = False
+    """The result of an earlier merge with the same ``idempotency_token``; this one did nothing."""
 
     def _paths(self, operation: str) -> list[str]:
         return [file.path for file in self.files if file.operation == operation]

@@ -133,6 +133,7 @@ def plan_merge(
     spill_directory: str | os.PathLike[str] | None = None,
     max_spill: int | str | None = None,
     threads: int | None = None,
+    idempotency_token: str | None = None,
     memory_monitor: MemoryMonitor | None = None,
     progress: Callable[[MergeProgress], object] | None = None,
 ) -> MergePlan:
@@ -171,6 +172,7 @@ def plan_merge(
         spill_directory=spill_directory,
         max_spill=max_spill,
         threads=threads,
+        idempotency_token=idempotency_token,
     )
     source, kind = open_source(data)
     job = _core.MergeJob(source, kind, os.fspath(path), options)

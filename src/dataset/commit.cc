@@ -12,6 +12,7 @@
 #include <set>
 #include <sstream>
 
+#include "dataset/commit_records.h"
 #include "dataset/journal.h"
 #include "floodwall/error.h"
 
@@ -108,6 +109,9 @@ arrow::Status RollForward(Storage* storage, const std::string& root, const Journ
   for (const std::string& directory : touched) {
     ARROW_RETURN_NOT_OK(storage->SyncDirectory(directory));
   }
+  if (!journal.record_token.empty()) {
+    ARROW_RETURN_NOT_OK(CommitRecords::Write(storage, root, journal.record_token, journal.record));
+  }
   ARROW_RETURN_NOT_OK(storage->Unlink(CommittedPath(root)));
   ARROW_RETURN_NOT_OK(storage->SyncDirectory(ControlDirectory(root)));
   ARROW_ASSIGN_OR_RAISE(const int64_t removed, RemoveStage(storage, stage));
@@ -203,6 +207,11 @@ void Commit::Remove(std::string relative_path) {
   state_->journal.removes.push_back(std::move(relative_path));
 }
 
+void Commit::Record(std::string token, std::string text) {
+  state_->journal.record_token = std::move(token);
+  state_->journal.record = std::move(text);
+}
+
 arrow::Status Commit::Publish(const std::vector<DatasetFile>& expected) {
   State& s = *state_;
   for (const DatasetFile& file : expected) {
@@ -237,7 +246,10 @@ arrow::Status Commit::Publish(const std::vector<DatasetFile>& expected) {
   RecoveryResult published;
   arrow::Status status = s.storage->SyncDirectory(ControlDirectory(s.root));
   if (status.ok()) status = RollForward(s.storage, s.root, s.journal, &published);
-  if (status.ok()) return status;
+  if (status.ok()) {
+    if (!s.journal.record_token.empty()) CommitRecords::Prune(s.storage, s.root);
+    return status;
+  }
   return status.WithMessage(status.message(),
                             "; the merge is committed: the next merge or recovery completes it");
 }

@@ -7,8 +7,9 @@
 /// `journal-<token>` while it is written, `committed` from the commit point until publication is
 /// complete. Protocol: sync staged files and their directory; write and sync the journal; rename it
 /// to `committed` and sync `_floodwall/` (the commit point); rename staged files into place, unlink
-/// removed ones, sync every touched directory; unlink `committed`; remove the stage. Every step
-/// after the commit point is idempotent, so recovery repeats it from the start.
+/// removed ones, sync every touched directory; write the record (commit_records.h); unlink
+/// `committed`; remove the stage. Every step after the commit point is idempotent, so recovery
+/// repeats it from the start.
 ///
 /// Threading: one Commit belongs to one thread, StagePath to any. Errors: kCommit with
 /// os_error, kConflict when another writer holds the lock or changed a file.
@@ -66,6 +67,10 @@ class Commit {
   void Put(StagedChange change);
   /// Records that a data file goes away.
   void Remove(std::string relative_path);
+
+  /// Leaves `text` (not empty) with the dataset as the record of this commit, to be found by the
+  /// caller's token.
+  void Record(std::string token, std::string text);
 
   /// Checks that each file of `expected` is still that version (kConflict if not), that
   /// each staged file has its size, then goes through the protocol above. On an error

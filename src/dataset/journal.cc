@@ -19,42 +19,10 @@ namespace {
 
 constexpr std::string_view kHeader = "floodwall-journal 1";
 
-std::string Encode(std::string_view text) {
-  constexpr char kHex[] = "0123456789abcdef";
-  std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte <= ' ' || byte == '%' || byte >= 0x7f) {
-      out += '%';
-      out += kHex[byte >> 4];
-      out += kHex[byte & 15];
-    } else {
-      out += c;
-    }
-  }
-  return out;
-}
-
 template <typename T>
 bool ParseNumber(std::string_view text, int base, T* out) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *out, base);
   return error == std::errc() && end == text.data() + text.size() && !text.empty();
-}
-
-bool Decode(std::string_view text, std::string* out) {
-  out->clear();
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      *out += text[i];
-      continue;
-    }
-    unsigned byte = 0;
-    if (i + 2 >= text.size()) return false;
-    if (!ParseNumber(text.substr(i + 1, 2), 16, &byte)) return false;
-    *out += static_cast<char>(byte);
-    i += 2;
-  }
-  return !out->empty();
 }
 
 /// A path that stays below the directory it is resolved against.
@@ -89,14 +57,49 @@ std::vector<std::string_view> Words(std::string_view line) {
 
 }  // namespace
 
+std::string EncodeWord(std::string_view text) {
+  constexpr char kHex[] = "0123456789abcdef";
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte <= ' ' || byte == '%' || byte >= 0x7f) {
+      out += '%';
+      out += kHex[byte >> 4];
+      out += kHex[byte & 15];
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+bool DecodeWord(std::string_view text, std::string* out) {
+  out->clear();
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      *out += text[i];
+      continue;
+    }
+    unsigned byte = 0;
+    if (i + 2 >= text.size()) return false;
+    if (!ParseNumber(text.substr(i + 1, 2), 16, &byte)) return false;
+    *out += static_cast<char>(byte);
+    i += 2;
+  }
+  return !out->empty();
+}
+
 std::string Journal::Serialize() const {
   std::string out(kHeader);
-  out += "\ntoken " + Encode(token) + "\n";
+  out += "\ntoken " + EncodeWord(token) + "\n";
   for (const JournalPut& put : puts) {
     out += "put " + std::to_string(put.size_bytes) + " " + Hex(put.checksum) + " " +
-           Encode(put.staged_name) + " " + Encode(put.relative_path) + "\n";
+           EncodeWord(put.staged_name) + " " + EncodeWord(put.relative_path) + "\n";
   }
-  for (const std::string& path : removes) out += "remove " + Encode(path) + "\n";
+  for (const std::string& path : removes) out += "remove " + EncodeWord(path) + "\n";
+  if (!record_token.empty()) {
+    out += "record " + EncodeWord(record_token) + " " + EncodeWord(record) + "\n";
+  }
   return out + "end " + Hex(XXH3_64bits(out.data(), out.size())) + "\n";
 }
 
@@ -116,22 +119,26 @@ arrow::Result<Journal> Journal::Parse(std::string_view text, const std::string& 
     if (line_number == 0) {
       if (line != kHeader) return bad("unknown version");
     } else if (words[0] == "token" && words.size() == 2) {
-      if (!Decode(words[1], &journal.token)) return bad("token");
+      if (!DecodeWord(words[1], &journal.token)) return bad("token");
     } else if (words[0] == "put" && words.size() == 5) {
       JournalPut put;
       if (!ParseNumber(words[1], 10, &put.size_bytes) ||
-          !ParseNumber(words[2], 16, &put.checksum) || !Decode(words[3], &put.staged_name) ||
-          !Decode(words[4], &put.relative_path) || !IsInside(put.staged_name) ||
+          !ParseNumber(words[2], 16, &put.checksum) || !DecodeWord(words[3], &put.staged_name) ||
+          !DecodeWord(words[4], &put.relative_path) || !IsInside(put.staged_name) ||
           !IsInside(put.relative_path)) {
         return bad("line " + std::to_string(line_number + 1));
       }
       journal.puts.push_back(std::move(put));
     } else if (words[0] == "remove" && words.size() == 2) {
       std::string path;
-      if (!Decode(words[1], &path) || !IsInside(path)) {
+      if (!DecodeWord(words[1], &path) || !IsInside(path)) {
         return bad("line " + std::to_string(line_number + 1));
       }
       journal.removes.push_back(std::move(path));
+    } else if (words[0] == "record" && words.size() == 3 && journal.record_token.empty()) {
+      if (!DecodeWord(words[1], &journal.record_token) || !DecodeWord(words[2], &journal.record)) {
+        return bad("line " + std::to_string(line_number + 1));
+      }
     } else if (words[0] == "end" && words.size() == 2) {
       uint64_t checksum = 0;
       if (!ParseNumber(words[1], 16, &checksum) || checksum != XXH3_64bits(text.data(), start)) {

@@ -7,6 +7,7 @@
 ///   token <token>
 ///   put <size> <footer checksum, hex> <staged name> <relative path>
 ///   remove <relative path>
+///   record <token of the caller> <text>            (at most one)
 ///   end <XXH3-64 of everything before this line, hex>
 /// Names and paths are percent-encoded, so any byte may occur in them.
 ///
@@ -33,11 +34,17 @@ struct Journal {
   std::string token;
   std::vector<JournalPut> puts;
   std::vector<std::string> removes;
+  std::string record_token;  ///< empty: nothing is recorded
+  std::string record;
 
   std::string Serialize() const;
   /// `where` names the text in errors.
   static arrow::Result<Journal> Parse(std::string_view text, const std::string& where);
 };
+
+/// Any bytes as one word of printable characters, and back.
+std::string EncodeWord(std::string_view text);
+bool DecodeWord(std::string_view word, std::string* text);
 
 /// XXH3-64 of the end of a Parquet file: footer, length and magic.
 arrow::Result<uint64_t> FooterChecksum(const std::string& path);

@@ -1,6 +1,7 @@
 #include "floodwall/merge.h"
 
 #include <chrono>
+#include <optional>
 
 #include "arrow/compute/initialize.h"
 #include "arrow/table.h"
@@ -11,6 +12,7 @@
 #include "merge/merge_checks.h"
 #include "merge/merge_with.h"
 #include "merge/publication.h"
+#include "merge/recorded_result.h"
 #include "merge/rewrite.h"
 #include "merge/rewrite_need.h"
 #include "merge/row_source.h"
@@ -41,11 +43,16 @@ class MergeRun {
     result_.threads = options_.threads > 0 ? options_.threads : UsableCpus();
     StartPhase("plan");
     ARROW_ASSIGN_OR_RAISE(DatasetListing listing, ListDataset(path));
+    ARROW_ASSIGN_OR_RAISE(auto known, ResultOf(path, listing));
+    if (known) return std::move(*known);
     ARROW_ASSIGN_OR_RAISE(source_, RowSource::Make(merge_source, &context_));
     ARROW_ASSIGN_OR_RAISE(const bool any, CheckInputs(*source_, listing, path, options_));
     if (!any) return NothingToDo(listing);
     if (!listing.exists) ARROW_RETURN_NOT_OK(CreateRoot(listing.root));
     ARROW_RETURN_NOT_OK(OpenTarget(path));
+    // Whoever held the lock may have had the same token.
+    ARROW_ASSIGN_OR_RAISE(known, FindResult(options_, result_.strategy, target_.listing()));
+    if (known) return std::move(*known);
     context_.OpenSpill(target_.listing().root, calls);
     ARROW_RETURN_NOT_OK(source_->Prepare());
     held_ = context_.budget->used_bytes();
@@ -59,6 +66,8 @@ class MergeRun {
     result_.threads = options_.threads > 0 ? options_.threads : UsableCpus();
     StartPhase("plan");
     ARROW_ASSIGN_OR_RAISE(const DatasetListing listing, ListDataset(path));
+    ARROW_ASSIGN_OR_RAISE(auto known, ResultOf(path, listing));
+    if (known) return std::move(*known);
     if (!listing.exists) {
       return MakeError(ErrorKind::kInvalidMerge,
                        "cannot deduplicate a non-existent target: '" + path + "'");
@@ -91,6 +100,17 @@ class MergeRun {
     phase_ = phase;
     phase_start_ = Clock::now();
     if (!phase.empty()) context_.progress.StartPhase(phase, 0, 0);
+  }
+
+  /// The result of an earlier merge with the same token, which may have been killed before it could
+  /// answer.
+  arrow::Result<std::optional<MergeResult>> ResultOf(const std::string& path,
+                                                     const DatasetListing& listing) {
+    if (options_.idempotency_token.empty()) return std::nullopt;
+    if (CommitIsPending(listing.root)) {
+      ARROW_RETURN_NOT_OK(RecoverDataset(storage_, path).status());
+    }
+    return FindResult(options_, result_.strategy, listing);
   }
 
   arrow::Status OpenTarget(const std::string& path) {
@@ -196,13 +216,20 @@ class MergeRun {
                                      const std::vector<InsertedFile>& inserted) {
     StartPhase("commit");
     ARROW_RETURN_NOT_OK(context_.progress.CheckCancelled());
-    ARROW_RETURN_NOT_OK(PublishFiles(target_, rewritten, inserted, commit_.get(), &result_));
+    NoteFigures();
+    ARROW_RETURN_NOT_OK(
+        PublishFiles(target_, rewritten, inserted, options_, commit_.get(), &result_));
     return Finish();
   }
 
   arrow::Result<MergeResult> Finish() {
     StartPhase("");
     context_.progress.StartPhase("done", 0, 0);
+    NoteFigures();
+    return std::move(result_);
+  }
+
+  void NoteFigures() {
     result_.elapsed_s = SecondsSince(start_);
     result_.peak_memory_bytes = context_.budget->peak_bytes();
     result_.bytes_read = context_.bytes_read;
@@ -210,7 +237,6 @@ class MergeRun {
     result_.bytes_copied = context_.bytes_copied;
     result_.bytes_encoded = context_.bytes_encoded;
     if (context_.spill) result_.bytes_spilled = context_.spill->bytes_spilled();
-    return std::move(result_);
   }
 
   const MergeOptions& options_;

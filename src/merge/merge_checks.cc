@@ -38,6 +38,10 @@ arrow::Status CheckOptions(const MergeOptions& options) {
     return Refuse("threads must be 0 (automatic) or positive, got " +
                   std::to_string(options.threads));
   }
+  if (options.idempotency_token.size() > MergeOptions::kMaxTokenBytes) {
+    return Refuse("idempotency_token may have " + std::to_string(MergeOptions::kMaxTokenBytes) +
+                  " bytes, got " + std::to_string(options.idempotency_token.size()));
+  }
   if (options.partition_columns) {
     std::set<std::string> names;
     for (const std::string& name : *options.partition_columns) {

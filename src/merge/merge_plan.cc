@@ -9,6 +9,7 @@
 #include "merge/key_matching.h"
 #include "merge/merge_checks.h"
 #include "merge/plan_estimates.h"
+#include "merge/recorded_result.h"
 #include "merge/source_keys.h"
 #include "merge/source_partitions.h"
 #include "merge/strategy.h"
@@ -31,7 +32,9 @@ class Planner {
                            "' before planning another");
     }
     ARROW_ASSIGN_OR_RAISE(source_, RowSource::Make(merge_source, &context_));
-    ARROW_ASSIGN_OR_RAISE(const bool any, CheckInputs(*source_, listing, path, options_));
+    ARROW_ASSIGN_OR_RAISE(bool any, CheckInputs(*source_, listing, path, options_));
+    ARROW_ASSIGN_OR_RAISE(const auto known, FindResult(options_, options_.strategy, listing));
+    if (known) any = false;
     ARROW_ASSIGN_OR_RAISE(target_, Target::Open(std::move(listing), *source_->schema(), &context_));
     plan_.target_count_before = plan_.target_count_after = target_.num_rows();
     for (const TargetFile& file : target_.files()) {

@@ -3,12 +3,13 @@
 #include <algorithm>
 
 #include "dataset/journal.h"
+#include "merge/recorded_result.h"
 
 namespace floodwall {
 
 arrow::Status PublishFiles(const Target& target, const std::vector<RewrittenFile>& rewritten,
-                           const std::vector<InsertedFile>& inserted, Commit* commit,
-                           MergeResult* result) {
+                           const std::vector<InsertedFile>& inserted, const MergeOptions& options,
+                           Commit* commit, MergeResult* result) {
   std::vector<const RewrittenFile*> change(target.files().size(), nullptr);
   for (const RewrittenFile& file : rewritten) {
     if (file.changed || file.removed) change[file.file] = &file;
@@ -50,6 +51,11 @@ arrow::Status PublishFiles(const Target& target, const std::vector<RewrittenFile
   }
   std::sort(result->files.begin(), result->files.end(),
             [](const auto& a, const auto& b) { return a.path < b.path; });
+  if (!options.idempotency_token.empty()) {
+    commit->Record(RecordToken(options, target.listing()),
+                   PrintResult(*result, options, target.listing().root));
+    any = true;
+  }
   return any ? commit->Publish(expected) : arrow::Status::OK();
 }
 

@@ -18,7 +18,7 @@ namespace floodwall {
 
 /// Fills the result's files and target_count_after; its other counts must be final.
 arrow::Status PublishFiles(const Target& target, const std::vector<RewrittenFile>& rewritten,
-                           const std::vector<InsertedFile>& inserted, Commit* commit,
-                           MergeResult* result);
+                           const std::vector<InsertedFile>& inserted, const MergeOptions& options,
+                           Commit* commit, MergeResult* result);
 
 }  // namespace floodwall

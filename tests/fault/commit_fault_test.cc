@@ -1,7 +1,9 @@
 #include <cerrno>
+#include <chrono>
 #include <filesystem>
 
 #include "dataset/commit.h"
+#include "dataset/commit_records.h"
 #include "dataset/journal.h"
 #include "gtest/gtest.h"
 #include "support/faulty_storage.h"
@@ -26,6 +28,15 @@ const Contents kOld = {{"a.parquet", FileText("old a")},
 const Contents kNew = {{"a.parquet", FileText("new a")},
                        {"b.parquet", FileText("new b")},
                        {"x=1/c.parquet", FileText("new c")}};
+
+const char kToken[] = "job 7";
+
+/// Whether the commit left its record.
+bool IsRecorded(const testing::TemporaryDirectory& directory) {
+  const auto record = CommitRecords::Find(directory.path(), kToken).ValueOrDie();
+  EXPECT_TRUE(!record || *record == "what was done\n");
+  return record.has_value();
+}
 
 void WriteOld(const testing::TemporaryDirectory& directory) {
   for (const auto& [name, text] : kOld) directory.Write(name, text);
@@ -58,6 +69,7 @@ arrow::Status CommitNew(Storage* storage, const std::string& root) {
     commit->Put({file->path(), name, file->size(), checksum});
   }
   commit->Remove("gone.parquet");
+  commit->Record(kToken, "what was done\n");
   return commit->Publish(listing.files);
 }
 
@@ -93,6 +105,7 @@ TEST_P(CommitFault, EveryFailureLeavesOldOrNewAfterRecovery) {
     const Contents found = DataFiles(directory);
     EXPECT_TRUE(found == kOld || found == kNew) << k;
     EXPECT_EQ(found == kNew, said_committed) << k;
+    EXPECT_EQ(IsRecorded(directory), found == kNew) << k;
     ++(found == kNew ? seen_new : seen_old);
     EXPECT_EQ(RecoverDataset(Storage::Posix(), directory.path()).ValueOrDie().action,
               RecoveryAction::kNone)
@@ -115,6 +128,41 @@ TEST(Commit, FilesChangedByOthersAreAConflict) {
   const arrow::Status status = commit->Publish(listing.files);
   ASSERT_NE(ErrorDetail::From(status), nullptr);
   EXPECT_EQ(ErrorDetail::From(status)->kind, ErrorKind::kConflict);
+}
+
+TEST(CommitRecords, TellTokensApartAndRefuseDamage) {
+  testing::TemporaryDirectory directory;
+  WriteOld(directory);
+  ASSERT_TRUE(CommitNew(Storage::Posix(), directory.path()).ok());
+  EXPECT_TRUE(IsRecorded(directory));
+  for (const std::string token : {"job 8", "job 7 ", "", "job"}) {
+    EXPECT_FALSE(CommitRecords::Find(directory.path(), token).ValueOrDie().has_value()) << token;
+  }
+  int damaged = 0;
+  for (const auto& [name, text] : directory.Contents()) {
+    if (name.rfind("_floodwall/results/", 0) != 0) continue;
+    directory.Write(name, "of another kind");
+    ++damaged;
+  }
+  EXPECT_EQ(damaged, 1);
+  EXPECT_FALSE(CommitRecords::Find(directory.path(), kToken).ok());
+}
+
+TEST(CommitRecords, TheNewestAreKept) {
+  testing::TemporaryDirectory directory;
+  const auto results = std::filesystem::path(directory.path()) / "_floodwall/results";
+  const auto now = std::filesystem::file_time_type::clock::now();
+  const int more = 5;
+  for (int i = 0; i < static_cast<int>(CommitRecords::kKept) + more; ++i) {
+    const std::string name = std::to_string(i);
+    directory.Write("_floodwall/results/" + name, name);
+    std::filesystem::last_write_time(results / name, now + std::chrono::seconds(i));
+  }
+  CommitRecords::Prune(Storage::Posix(), directory.path());
+  const auto found = directory.Contents();
+  EXPECT_EQ(found.size(), CommitRecords::kKept);
+  EXPECT_EQ(found.count("_floodwall/results/4"), 0U);
+  EXPECT_EQ(found.count("_floodwall/results/5"), 1U);
 }
 
 TEST(DatasetLock, HasOneHolder) {

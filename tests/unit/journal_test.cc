@@ -10,6 +10,8 @@ Journal Sample() {
   journal.token = "0123abcd";
   journal.puts.push_back({"000000.staged", "day=1/a b%\n\xff.parquet", 42, 0xdeadbeefULL});
   journal.removes.push_back("old file.parquet");
+  journal.record_token = "job 7\n";
+  journal.record = "rows 1\nfiles 2\n";
   return journal;
 }
 
@@ -22,6 +24,12 @@ TEST(Journal, KeepsEveryByteOfNames) {
   EXPECT_EQ(back.puts[0].size_bytes, 42);
   EXPECT_EQ(back.puts[0].checksum, 0xdeadbeefULL);
   EXPECT_EQ(back.removes, Sample().removes);
+  EXPECT_EQ(back.record_token, Sample().record_token);
+  EXPECT_EQ(back.record, Sample().record);
+  Journal unnamed = Sample();
+  unnamed.record_token.clear();
+  EXPECT_EQ(unnamed.Serialize().find("record"), std::string::npos);
+  EXPECT_TRUE(Journal::Parse(unnamed.Serialize(), "j").ValueOrDie().record_token.empty());
 }
 
 TEST(Journal, RefusesEveryTruncationAndEveryFlippedByte) {

@@ -90,6 +90,10 @@ def add_parser(commands: Commands) -> None:
         "--max-spill", type=size, metavar="SIZE",
         help="most bytes on disk there (default: 90 %% of free)",
     )  # fmt: skip
+    others.add_argument(
+        "--idempotency-token", metavar="TEXT",
+        help="do nothing if a merge with this name was committed already",
+    )  # fmt: skip
     parser.add_argument(
         "--plan", action="store_true",
         help="print what the merge would do, need and cost, and do nothing",
@@ -121,6 +125,7 @@ def run(args: argparse.Namespace) -> int:
         "spill_directory": args.spill_directory,
         "max_spill": args.max_spill,
         "threads": args.threads,
+        "idempotency_token": args.idempotency_token,
     }
     if args.plan:
         plan = plan_merge(**arguments)
@@ -135,6 +140,7 @@ def describe(result: MergeResult) -> str:
     """Return the result as lines for a person."""
     return "\n".join(
         [
+            *(["already committed, nothing was done; then:"] if result.already_committed else []),
             f"{result.strategy}: {result.inserted:,} inserted, {result.updated:,} matched "
             f"({result.unchanged:,} already identical), {result.duplicates_dropped:,} duplicate "
             "source rows dropped",
