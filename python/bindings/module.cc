@@ -14,6 +14,7 @@ void BindMonitor(nb::module_& m);
 void BindWatch(nb::module_& m);
 void BindDiagnosis(nb::module_& m);
 void BindPeakMeter(nb::module_& m);
+void BindInspection(nb::module_& m);
 void BindMerge(nb::module_& m);
 void BindKeyMatcher(nb::module_& m);
 }  // namespace floodwall::python
@@ -33,5 +34,6 @@ NB_MODULE(_core, m) {
   floodwall::python::BindDiagnosis(m);
   floodwall::python::BindPeakMeter(m);
   floodwall::python::BindMerge(m);
+  floodwall::python::BindInspection(m);
   floodwall::python::BindKeyMatcher(m);
 }

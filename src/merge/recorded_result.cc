@@ -125,9 +125,9 @@ arrow::Result<std::optional<MergeResult>> FindResult(const MergeOptions& options
   MergeResult result;
   std::string purpose;
   if (!ParseResult(*text, listing, &purpose, &result)) {
-    return MakeError(ErrorKind::kCommit,
-                     "the recorded result of idempotency_token '" + options.idempotency_token +
-                         "' cannot be read in '" + listing.root + "/_floodwall/results'");
+    return MakeError(ErrorKind::kCommit, "the recorded result of idempotency_token '" +
+                                             options.idempotency_token + "' cannot be read in '" +
+                                             listing.root + "/_floodwall/results'");
   }
   if (purpose != Purpose(strategy, options)) {
     return MakeError(ErrorKind::kInvalidMerge,

@@ -199,4 +199,30 @@ arrow::Result<int64_t> WholeNeed(const Target& target, RowSource* source, int64_
   return most + most / 8;
 }
 
+arrow::Result<int64_t> WholeRowGroupNeed(const std::shared_ptr<ParquetSource>& file,
+                                         GuardedPool* pool) {
+  const parquet::SchemaDescriptor& schema = file->schema();
+  int64_t need = 0;
+  for (int g = 0; g < file->num_row_groups(); ++g) {
+    const int64_t rows = file->row_group_rows(g);
+    for (int leaf = 0; leaf < schema.num_columns();) {
+      const auto* root = schema.GetColumnRoot(leaf);
+      FieldPlan plan;
+      plan.leaf = leaf;
+      plan.leaf_count = 0;
+      plan.nested = root->is_group() || root->is_repeated();
+      for (; leaf < schema.num_columns() && schema.GetColumnRoot(leaf) == root; ++leaf) {
+        ++plan.leaf_count;
+      }
+      const int64_t width = FixedWidth(*schema.Column(plan.leaf));
+      ARROW_ASSIGN_OR_RAISE(const int64_t column,
+                            plan.nested ? FieldRecoder::Need(*file, g, plan)
+                                        : EditNeed(file, g, plan.leaf, rows,
+                                                   width > 0 ? width : kLongestCast, pool));
+      need = std::max(need, column);
+    }
+  }
+  return need + file->footer_need() + ParquetAssembler::Need(*file) + kTaskOverhead;
+}
+
 }  // namespace floodwall

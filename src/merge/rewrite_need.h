@@ -50,4 +50,8 @@ arrow::Result<RewriteNeed> SumUpNeed(const Target& target, RowSource* source, Ru
 arrow::Result<int64_t> WholeNeed(const Target& target, RowSource* source, int64_t held,
                                  RunContext* context);
 
+/// Memory of one thread that replaces every row of any one row group of the file.
+arrow::Result<int64_t> WholeRowGroupNeed(const std::shared_ptr<ParquetSource>& file,
+                                         GuardedPool* pool);
+
 }  // namespace floodwall

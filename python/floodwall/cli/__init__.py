@@ -18,6 +18,7 @@ from floodwall.cli import completion as completion_command
 from floodwall.cli import deduplicate as deduplicate_command
 from floodwall.cli import doctor as doctor_command
 from floodwall.cli import explain as explain_command
+from floodwall.cli import inspect as inspect_command
 from floodwall.cli import merge as merge_command
 from floodwall.cli import plot as plot_command
 from floodwall.cli import recover as recover_command
@@ -48,6 +49,7 @@ def make_parser() -> argparse.ArgumentParser:
     merge_command.add_parser(commands)
     deduplicate_command.add_parser(commands)
     recover_command.add_parser(commands)
+    inspect_command.add_parser(commands)
     run_command.add_parser(commands)
     explain_command.add_parser(commands)
     plot_command.add_parser(commands)
