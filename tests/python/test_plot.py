@@ -116,6 +116,6 @@ def test_without_matplotlib_it_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert main(["plot", str(recording)]) == 1
-    assert capsys.readouterr().err == (
-        "floodwall: plots need matplotlib: run pip install 'floodwall[plot]'\n"
-    )
+    error = capsys.readouterr().err
+    assert error.endswith("plots need matplotlib: run pip install 'floodwall[plot]'\n")
+    assert len(error.splitlines()) == 1
