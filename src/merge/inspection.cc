@@ -50,11 +50,10 @@ class Inspector {
     // Rewriting, matching a few keys, adding a few rows. New values are there twice, a slice of
     // one column at a time.
     const int64_t values = 8 * ColumnRecoder::kSliceRows * std::min<int64_t>(widest_, 1024);
-    const int64_t need = std::max({task_ + values + RewriteNeed::kLeastShare + kMiB +
-                                       out_.largest_row_group_rows *
-                                           static_cast<int64_t>(sizeof(RowMatch)),
-                                   4 * kSpilledReadRoom + kMiB,
-                                   NewFile::kEncoderBytes + 8 * NewFile::kSliceBytes});
+    const int64_t need =
+        std::max({task_ + values + RewriteNeed::kLeastShare + kMiB +
+                      out_.largest_row_group_rows * static_cast<int64_t>(sizeof(RowMatch)),
+                  4 * kSpilledReadRoom + kMiB, NewFile::kEncoderBytes + 8 * NewFile::kSliceBytes});
     out_.minimum_merge_bytes = need + need / 16;
     return std::move(out_);
   }
@@ -78,8 +77,7 @@ class Inspector {
         bytes += file->chunk_range(g, c).length;
       }
       out_.largest_row_group_bytes = std::max(out_.largest_row_group_bytes, bytes);
-      out_.largest_row_group_rows =
-          std::max(out_.largest_row_group_rows, file->row_group_rows(g));
+      out_.largest_row_group_rows = std::max(out_.largest_row_group_rows, file->row_group_rows(g));
     }
     ARROW_ASSIGN_OR_RAISE(const int64_t task, WholeRowGroupNeed(file, context_.read_pool));
     task_ = std::max(task_, task);

@@ -215,10 +215,10 @@ arrow::Result<int64_t> WholeRowGroupNeed(const std::shared_ptr<ParquetSource>& f
         ++plan.leaf_count;
       }
       const int64_t width = FixedWidth(*schema.Column(plan.leaf));
-      ARROW_ASSIGN_OR_RAISE(const int64_t column,
-                            plan.nested ? FieldRecoder::Need(*file, g, plan)
-                                        : EditNeed(file, g, plan.leaf, rows,
-                                                   width > 0 ? width : kLongestCast, pool));
+      ARROW_ASSIGN_OR_RAISE(
+          const int64_t column,
+          plan.nested ? FieldRecoder::Need(*file, g, plan)
+                      : EditNeed(file, g, plan.leaf, rows, width > 0 ? width : kLongestCast, pool));
       need = std::max(need, column);
     }
   }
