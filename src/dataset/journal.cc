@@ -73,20 +73,20 @@ std::string EncodeWord(std::string_view text) {
   return out;
 }
 
-bool DecodeWord(std::string_view text, std::string* out) {
-  out->clear();
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      *out += text[i];
+bool DecodeWord(std::string_view word, std::string* text) {
+  text->clear();
+  for (size_t i = 0; i < word.size(); ++i) {
+    if (word[i] != '%') {
+      *text += word[i];
       continue;
     }
     unsigned byte = 0;
-    if (i + 2 >= text.size()) return false;
-    if (!ParseNumber(text.substr(i + 1, 2), 16, &byte)) return false;
-    *out += static_cast<char>(byte);
+    if (i + 2 >= word.size()) return false;
+    if (!ParseNumber(word.substr(i + 1, 2), 16, &byte)) return false;
+    *text += static_cast<char>(byte);
     i += 2;
   }
-  return !out->empty();
+  return !text->empty();
 }
 
 std::string Journal::Serialize() const {

@@ -147,6 +147,7 @@ def test_json_is_as_described(capsys: pytest.CaptureFixture[str]) -> None:
         ["deduplicate", "sales", *keys],
         ["merge", "sales", "changes.parquet", "--plan", *keys],
         ["recover", "sales", "--json"],
+        ["inspect", "sales", "--json"],
         ["status", "--json"],
         ["doctor", "--json"],
         ["explain", recording, "--json"],
