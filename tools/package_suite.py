@@ -108,9 +108,14 @@ def expect(python: Path, code: str, message: str) -> None:
 
 
 def build_sdist(directory: Path) -> Path:
-    """Build the source distribution and unpack it."""
+    """Build the source distribution of what git tracks, and unpack it."""
+    checkout = directory / "checkout"
+    tracked = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True)
+    for name in filter(None, tracked.split("\0")):
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, checkout / name)
     code = "import sys; from scikit_build_core.build import build_sdist; build_sdist(sys.argv[1])"
-    call(sys.executable, "-c", code, directory, cwd=ROOT)
+    call(sys.executable, "-c", code, directory, cwd=checkout)
     archive = next(directory.glob("*.tar.gz"))
     with tarfile.open(archive) as tar:
         tar.extractall(directory, filter="data")
@@ -189,7 +194,7 @@ def main() -> int:
     shutil.rmtree(directory / "sdist", ignore_errors=True)
     (directory / "sdist").mkdir(parents=True)
     source = build_sdist(directory / "sdist")
-    print(f"sdist: {source.name}")
+    print(f"sdist: {source.name}", flush=True)
     thorough = not args.wheels_only
     tried = 0
     for version, python in interpreters(args.python).items():
