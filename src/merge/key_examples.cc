@@ -60,4 +60,13 @@ arrow::Status DuplicateKeys(const std::string& what, std::vector<std::string> ex
   return MakeError(std::move(detail), std::move(message));
 }
 
+arrow::Status RowsWouldMove(int64_t rows, std::vector<std::string> examples) {
+  auto detail = std::make_shared<ErrorDetail>(ErrorKind::kPartitionMove);
+  const std::string message =
+      "partition column values cannot change for existing keys: " + std::to_string(rows) +
+      " rows would move to another partition, such as " + examples.front();
+  detail->examples = std::move(examples);
+  return MakeError(std::move(detail), message);
+}
+
 }  // namespace floodwall

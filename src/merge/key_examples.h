@@ -27,5 +27,7 @@ arrow::Result<std::vector<std::string>> PrintTargetKeys(const KeySchema& schema,
 
 /// kDuplicateKey with the examples, the first of them in the message.
 arrow::Status DuplicateKeys(const std::string& what, std::vector<std::string> examples);
+/// kPartitionMove likewise.
+arrow::Status RowsWouldMove(int64_t rows, std::vector<std::string> examples);
 
 }  // namespace floodwall

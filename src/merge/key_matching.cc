@@ -29,9 +29,6 @@ arrow::Result<KeyMatch> MatchInMemory(RowSource* source, const SourcePartitions&
 
 arrow::Result<KeyMatch> MatchKeys(RowSource* source, const SourcePartitions& partitions,
                                   int threads, Target* target, RunContext* context) {
-  if (!target->partitions().columns().empty()) {
-    return MatchInMemory(source, partitions, threads, target, context);
-  }
   ARROW_ASSIGN_OR_RAISE(const int64_t key_bytes, IndexBytesPerKey(source, *target, context));
   const int64_t rows = source->num_rows();
   int64_t need = rows * key_bytes;
@@ -44,7 +41,7 @@ arrow::Result<KeyMatch> MatchKeys(RowSource* source, const SourcePartitions& par
     // More copies of a key in the target than thought, or longer keys.
     ARROW_RETURN_NOT_OK(target->Reset());
   }
-  return MatchSpilled(source, target, context);
+  return MatchSpilled(source, partitions, target, context);
 }
 
 }  // namespace floodwall

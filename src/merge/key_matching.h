@@ -33,8 +33,7 @@ struct KeyMatch {
   KeyMatching method = KeyMatching::kInMemory;
 };
 
-/// Also marks what becomes of each row of the target. The keys of a partitioned target are matched
-/// in memory or not at all: their rows may move between directories.
+/// Also marks what becomes of each row of the target.
 arrow::Result<KeyMatch> MatchKeys(RowSource* source, const SourcePartitions& partitions,
                                   int threads, Target* target, RunContext* context);
 

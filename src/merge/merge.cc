@@ -18,6 +18,7 @@
 #include "merge/row_source.h"
 #include "merge/source_partitions.h"
 #include "merge/strategy.h"
+#include "merge/stream_rows.h"
 #include "merge/target_duplicates.h"
 #include "merge/target_matching.h"
 
@@ -200,15 +201,18 @@ class MergeRun {
     const bool denied = detail->kind == ErrorKind::kMemoryLimitExceeded &&
                         detail->limit_bytes == options_.max_memory_bytes;
     if (!denied && detail->kind != ErrorKind::kMemoryLimitTooSmall) return refused;
-    // What a rewrite asks for is exact; new rows come after it.
-    if (!denied && phase_ != "match") return refused;
-    auto whole = WholeNeed(target_, source_.get(), held_, &context_);
-    int64_t minimum = std::max(whole.ValueOr(0), detail->minimum_bytes);
+    // What a rewrite asks for is exact; before that, what it may come to.
+    int64_t minimum = detail->minimum_bytes;
+    if (denied || phase_ == "match") {
+      auto whole = WholeNeed(target_, source_.get(), held_, &context_);
+      minimum = std::max(minimum, whole.ValueOr(0));
+    }
     if (denied && minimum <= options_.max_memory_bytes) {
       minimum = std::max(2 * options_.max_memory_bytes,
                          options_.max_memory_bytes + 4 * detail->requested_bytes);
     }
-    if (!denied && minimum == detail->minimum_bytes) return refused;
+    if (source_->may_be_held()) minimum += minimum / (kHeldShare - 1) + 1;
+    if (minimum == detail->minimum_bytes) return refused;
     return context_.TooSmall("the " + phase_ + " phase: " + refused.message(), minimum);
   }
 

@@ -109,7 +109,8 @@ class Planner {
     needs_.matches = rewrite.all_rows * static_cast<int64_t>(sizeof(RowMatch));
     needs_.rewrite = rewrite;
     needs_.resident = source_->resident();
-    needs_.partitioned = !target_.partitions().columns().empty();
+    // Rows that stay in their partition have a bit, too, when keys are matched in spill files.
+    if (match.moved) needs_.fixed += source_->num_rows() / 8;
     ARROW_ASSIGN_OR_RAISE(const int64_t key_bytes,
                           IndexBytesPerKey(source_.get(), target_, &context_));
     needs_.keys = source_->num_rows() * key_bytes;

@@ -77,12 +77,10 @@ int64_t PhaseNeeds::Spilled() const {
 
 int64_t PhaseNeeds::Minimum() const {
   int64_t need = InMemory();
-  if (!partitioned) {
-    // With more than this the keys are matched in memory in any case.
-    const int64_t in_memory_from = held + 2 * (keys + matches);
-    const int64_t spilled = Spilled();
-    if (spilled < in_memory_from) need = std::min(need, spilled);
-  }
+  // With more than this the keys are matched in memory in any case.
+  const int64_t in_memory_from = held + 2 * (keys + matches);
+  const int64_t spilled = Spilled();
+  if (spilled < in_memory_from) need = std::min(need, spilled);
   need = std::max(need, opened);
   return need + need / 16;
 }

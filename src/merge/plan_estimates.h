@@ -24,7 +24,6 @@ struct PhaseNeeds {
   int64_t matches = 0;    ///< positions of all rows to replace
   int64_t insert = 0;     ///< new rows being written, beside what is fixed
   bool resident = false;
-  bool partitioned = false;  ///< keys are matched in memory or not at all
   RewriteNeed rewrite;
 
   /// The least limit with which every phase goes through.

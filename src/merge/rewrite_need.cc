@@ -9,7 +9,6 @@
 #include "merge/new_values.h"
 #include "merge/page_patcher.h"
 #include "merge/row_edits.h"
-#include "merge/source_keys.h"
 #include "merge/strategy.h"
 #include "spill/record_sorter.h"
 
@@ -39,9 +38,18 @@ class LongestValues {
     return known;
   }
 
+  arrow::Result<int64_t> AverageOf(const FieldPlan& plan) {
+    if (plan.source_column < 0) return 0;
+    if (averages_.empty()) {
+      ARROW_ASSIGN_OR_RAISE(averages_, source_->LogicalBytesPerValue());
+    }
+    return static_cast<int64_t>(averages_[static_cast<size_t>(plan.source_column)]) + 1;
+  }
+
  private:
   RowSource* source_;
   std::vector<int64_t> known_;
+  std::vector<double> averages_;
 };
 
 /// Memory that the edits of one chunk take.
@@ -94,9 +102,12 @@ arrow::Result<int64_t> TaskNeed(const TargetFile& target,
       ARROW_ASSIGN_OR_RAISE(const int64_t value, longest->Of(plan, rows.replaced > 0));
       if (plan.nested) {
         ARROW_ASSIGN_OR_RAISE(const int64_t whole, FieldRecoder::Need(*file, group, plan));
-        // Of a batch, taken, cast, joined with the old ones and picked.
-        const int64_t values = 4 * ColumnRecoder::kSliceRows * std::min<int64_t>(value, 1024);
-        need = std::max(need, whole + values + 4 * value + RowEdits::BytesOf(rows));
+        // Of a batch, taken, cast, joined with the old ones and picked; encoded, until the chunk
+        // ends. By their average: how long a row's list is, is not looked up.
+        ARROW_ASSIGN_OR_RAISE(const int64_t average, longest->AverageOf(plan));
+        const int64_t batch = std::min(ColumnRecoder::kSliceRows, rows.replaced);
+        const int64_t values = (8 * batch + rows.replaced) * average + 4 * value;
+        need = std::max(need, whole + values + RowEdits::BytesOf(rows));
         continue;
       }
       const int64_t edits = rows.replaced + rows.removed;
@@ -180,12 +191,8 @@ arrow::Result<int64_t> WholeNeed(const Target& target, RowSource* source, int64_
     if (reads(options.key_columns) || reads(options.order_by)) keys_reading += column;
   }
   // Bits and partitions of rows, which stay until the end.
-  const int64_t kept = held + rows / 2 + target.num_rows() / 8 + (partitioned ? 8 * rows : 0);
-  const int64_t positions =
-      2 * std::min(rows, target.num_rows()) * static_cast<int64_t>(sizeof(RowMatch));
-  ARROW_ASSIGN_OR_RAISE(const int64_t key_bytes, IndexBytesPerKey(source, target, context));
-  const int64_t match = kMatchRoom + target.scan_need() + 2 * keys_reading +
-                        (partitioned ? 2 * (rows * key_bytes + positions) : 0);
+  const int64_t kept = held + rows + target.num_rows() / 8 + (partitioned ? 12 * rows : 0);
+  const int64_t match = kMatchRoom + target.scan_need() + 2 * keys_reading;
   ARROW_ASSIGN_OR_RAISE(const RewriteNeed need,
                         SumUpNeed(target, source, context, Assume::kEverything));
   const int64_t rewrite = need.task + 3 * reading + 2 * longest + kMatchRoom +
@@ -195,7 +202,7 @@ arrow::Result<int64_t> WholeNeed(const Target& target, RowSource* source, int64_
     ARROW_ASSIGN_OR_RAISE(const int64_t loaded, source->LoadedBytesPerRow());
     insert += (2 * loaded + 24) * std::min(rows, FileStyle::kMaxGroupRows);
   }
-  const int64_t most = kept + std::max({match, rewrite, insert}) + (partitioned ? positions : 0);
+  const int64_t most = kept + std::max({match, rewrite, insert});
   return most + most / 8;
 }
 

@@ -41,6 +41,8 @@ class RowSource {
 
   /// Whether all rows are in memory for as long as the source is.
   virtual bool resident() const = 0;
+  /// Whether a quarter of a higher limit might hold the rows that lie in a spill file now.
+  virtual bool may_be_held() const { return false; }
   /// Encoded bytes behind the rows; 0 for rows in memory.
   virtual int64_t size_bytes() const = 0;
   /// Bytes a loaded row takes, measured on a sample; 0 when rows are in memory already.

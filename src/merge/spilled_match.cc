@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "floodwall/bytes.h"
+#include "merge/group_finder.h"
 #include "merge/index_partition.h"
 #include "merge/key_examples.h"
 #include "merge/key_partitions.h"
@@ -28,12 +29,15 @@ using Part = IndexPartition::Part;
 
 class SpilledMatcher {
  public:
-  SpilledMatcher(RowSource* source, Target* target, RunContext* context)
+  SpilledMatcher(RowSource* source, const SourcePartitions& partitions, Target* target,
+                 RunContext* context)
       : source_(source),
+        partition_ids_(partitions),
         target_(target),
         context_(context),
         strategy_(context->options.strategy),
-        duplicates_(DuplicatesPolicy(context->options)) {}
+        duplicates_(DuplicatesPolicy(context->options)),
+        moves_(partitions.known() && ReplacesRows(strategy_)) {}
 
   arrow::Result<KeyMatch> Run() {
     ARROW_RETURN_NOT_OK(Plan());
@@ -42,6 +46,7 @@ class SpilledMatcher {
     out_.method = several_passes_ ? KeyMatching::kInPasses : KeyMatching::kPartitioned;
     ARROW_RETURN_NOT_OK(several_passes_ ? MatchInPasses() : MatchByPartition());
     ARROW_RETURN_NOT_OK(CheckDuplicates());
+    ARROW_RETURN_NOT_OK(CheckMoves());
     out_.distinct = source_->num_rows() - out_.dropped;
     ARROW_ASSIGN_OR_RAISE(out_.removed, target_->SumUp(context_));
     return std::move(out_);
@@ -53,6 +58,10 @@ class SpilledMatcher {
     const int64_t rows = source_->num_rows();
     auto wins = RowBitmap::Make(rows, context_->index_pool);
     auto matched = RowBitmap::Make(rows, context_->index_pool);
+    if (moves_ && wins.ok() && matched.ok()) {
+      ARROW_ASSIGN_OR_RAISE(out_.moved, RowBitmap::Make(rows, context_->index_pool));
+      ARROW_ASSIGN_OR_RAISE(stays_, RowBitmap::Make(rows, context_->index_pool));
+    }
     const int64_t left = context_->budget->available_bytes();
     if (!wins.ok() || !matched.ok() || left < 4 * kSpilledReadRoom) {
       const int64_t minimum = context_->budget->used_bytes() + 4 * kSpilledReadRoom + rows / 4;
@@ -62,7 +71,8 @@ class SpilledMatcher {
     }
     out_.wins = std::move(*wins);
     out_.matched = std::move(*matched);
-    if (RemovesRows(context_->options)) ARROW_RETURN_NOT_OK(target_->AllowRemovals(context_));
+    if (moves_ || RemovesRows(context_->options))
+      ARROW_RETURN_NOT_OK(target_->AllowRemovals(context_));
     if (strategy_ == MergeStrategy::kFullMerge) {
       for (int64_t row = 0; row < target_->num_rows(); ++row) target_->removed().Set(row);
     }
@@ -84,9 +94,7 @@ class SpilledMatcher {
         static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(2 * parts))), 2, kMaxPartitions));
     for (TargetFile& file : target_->files()) {
       for (TargetRowGroup& group : file.row_groups) {
-        if (group.num_rows == 0) continue;
-        starts_.push_back(group.first_row);
-        groups_.push_back(&group);
+        if (group.num_rows > 0) groups_.Add(&group, file.partition);
       }
     }
     return arrow::Status::OK();
@@ -304,24 +312,23 @@ class SpilledMatcher {
       if (copies_.size() < kExamples) copies_.push_back(position);
     }
     if (strategy_ == MergeStrategy::kFullMerge) target_->removed().Clear(position);
-    if (strategy_ == MergeStrategy::kDelete ||
-        (!first && duplicates_ == TargetDuplicates::kCollapse)) {
+    const bool moves = moves_ && partition_ids_.Of(ordinal) != groups_.PartitionOf(position);
+    if (moves) {
+      ++moved_rows_;
+      if (moved_examples_.size() < kExamples) moved_examples_.push_back(position);
+      out_.moved->Set(ordinal);
       target_->removed().Set(position);
+    } else if (strategy_ == MergeStrategy::kDelete) {
+      target_->removed().Set(position);
+    } else if (!(moves_ ? stays_.Set(ordinal) : first) &&
+               duplicates_ == TargetDuplicates::kCollapse) {
+      target_->removed().Set(position);  // of several copies, one in its partition stays
     } else if (ReplacesRows(strategy_)) {
-      ++groups_[GroupOf(position)]->replaced;
+      ++groups_.GroupOf(position)->replaced;
       return out_.spilled->Add(source_->resident() ? SpillRecord{position, ordinal}
                                                    : SpillRecord{ordinal, position});
     }
     return arrow::Status::OK();
-  }
-
-  size_t GroupOf(int64_t position) {
-    if (position < starts_[group_] ||
-        (group_ + 1 < starts_.size() && position >= starts_[group_ + 1])) {
-      group_ = static_cast<size_t>(std::upper_bound(starts_.begin(), starts_.end(), position) -
-                                   starts_.begin() - 1);
-    }
-    return group_;
   }
 
   arrow::Status CheckDuplicates() {
@@ -338,16 +345,31 @@ class SpilledMatcher {
                          std::move(examples));
   }
 
+  arrow::Status CheckMoves() {
+    if (moved_rows_ > 0 && context_->options.partition_moves == PartitionMoves::kError) {
+      ARROW_ASSIGN_OR_RAISE(auto examples,
+                            PrintTargetKeys(schema_, *target_, moved_examples_, context_));
+      return RowsWouldMove(moved_rows_, std::move(examples));
+    }
+    for (int64_t i = 0; moved_rows_ > 0 && i < source_->num_rows(); ++i) {
+      if (stays_.Get(i)) out_.moved->Clear(i);
+    }
+    return arrow::Status::OK();
+  }
+
   arrow::Status KeyTooLarge() const {
     return context_->TooSmall("some keys are too long for an index of " + FormatBytes(index_bytes_),
                               2 * context_->options.max_memory_bytes);
   }
 
   RowSource* source_;
+  const SourcePartitions& partition_ids_;
   Target* target_;
   RunContext* context_;
   const MergeStrategy strategy_;
   const TargetDuplicates duplicates_;
+  const bool moves_;  ///< rows may have to go to another partition
+  RowBitmap stays_;   ///< source rows that replace one in their own partition
   KeySchema schema_;
   KeyMatch out_;
   std::vector<std::vector<std::shared_ptr<arrow::DataType>>> order_types_;
@@ -359,18 +381,19 @@ class SpilledMatcher {
   std::optional<KeyDealer> dealer_;
   std::unique_ptr<KeyPartitions> sources_;
   std::vector<int64_t> found_;
-  std::vector<int64_t> starts_;  ///< first rows of row groups that have any
-  std::vector<TargetRowGroup*> groups_;
-  size_t group_ = 0;
+  GroupFinder groups_;
   std::vector<int64_t> lost_;    ///< first source rows that lost to another
   std::vector<int64_t> copies_;  ///< some target rows that share a key
   int64_t duplicate_rows_ = 0;
+  int64_t moved_rows_ = 0;
+  std::vector<int64_t> moved_examples_;
 };
 
 }  // namespace
 
-arrow::Result<KeyMatch> MatchSpilled(RowSource* source, Target* target, RunContext* context) {
-  return SpilledMatcher(source, target, context).Run();
+arrow::Result<KeyMatch> MatchSpilled(RowSource* source, const SourcePartitions& partitions,
+                                     Target* target, RunContext* context) {
+  return SpilledMatcher(source, partitions, target, context).Run();
 }
 
 }  // namespace floodwall

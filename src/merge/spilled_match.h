@@ -10,7 +10,8 @@
 /// because equal keys collapse and different ones part.
 ///
 /// Threading: one thread, in the order of source and target. Errors: kSpill, kDuplicateKey by
-/// policy, kMemoryLimitTooSmall. Memory: two bits a source row, and of what is left of the
+/// policy, kMemoryLimitTooSmall. Memory: two bits a source row (four where rows may move to another
+/// partition), and of what is left of the
 /// budget half for an index, an eighth for the matches. Lifetime: borrows everything.
 
 #include "floodwall/bytes.h"
@@ -24,6 +25,7 @@ namespace floodwall {
 /// free.
 constexpr int64_t kSpilledReadRoom = 4 * kMiB;
 
-arrow::Result<KeyMatch> MatchSpilled(RowSource* source, Target* target, RunContext* context);
+arrow::Result<KeyMatch> MatchSpilled(RowSource* source, const SourcePartitions& partitions,
+                                     Target* target, RunContext* context);
 
 }  // namespace floodwall

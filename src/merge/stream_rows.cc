@@ -192,6 +192,7 @@ class StreamRows final : public RowSource {
   }
 
   bool resident() const override { return table_ != nullptr; }
+  bool may_be_held() const override { return spilled_ != nullptr; }
   int64_t size_bytes() const override { return table_ ? 0 : spilled_->spill().size_bytes(); }
   arrow::Result<int64_t> LoadedBytesPerRow() override {
     return table_ ? 0 : spilled_->bytes_per_row();
@@ -283,7 +284,7 @@ class StreamRows final : public RowSource {
       ARROW_RETURN_NOT_OK(reader_->ReadNext(&batch));
     }
     return context_->TooSmall("a row of " + FormatBytes(longest) + " is spooled and rewritten",
-                              10 * longest + context_->budget->used_bytes() + 32 * kMiB);
+                              16 * longest + context_->budget->used_bytes() + 32 * kMiB);
   }
 
   arrow::Status StartSpill(arrow::RecordBatchVector batches) {

@@ -25,9 +25,11 @@ target, limit, options = sys.argv[3], int(sys.argv[4]), json.loads(sys.argv[5])
 _WORK = """
 try:
     out = floodwall.merge(source(), target, max_memory=limit, **options).to_dict()
+    # A list of ten thousand files does not fit in a pipe that nobody reads yet.
+    out = {name: value for name, value in out.items() if isinstance(value, int)}
 except floodwall.MemoryLimitTooSmall as e:
     out = {"minimum_bytes": e.minimum_bytes}
-print(json.dumps(out, default=str))
+print(json.dumps(out))
 """
 
 
@@ -193,11 +195,11 @@ source = lambda: table
 """
 
 
-@pytest.mark.parametrize("mib", [32, 48, 64])
-def test_partitions_whose_keys_do_not_fit(tmp_path: Path, mib: int) -> None:
+@pytest.mark.parametrize(("mib", "refused"), [(24, True), (48, False), (64, False)])
+def test_partitions_whose_keys_do_not_fit(tmp_path: Path, mib: int, refused: bool) -> None:
     for p in range(4):
         keys = pa.array(range(2 * p, 400_000, 8), pa.int64())
         write(tmp_path / f"p={p}", pa.table({"k": keys, "v": ["a"] * len(keys)}))
     result = merge(tmp_path, _HIVE, mib, strategy="update", key_columns=["k", "p"])
-    assert result["refused"]
-    assert result["updated"] == 200_000
+    assert (result["refused"], result["updated"]) == (refused, 200_000)
+    assert result["bytes_spilled"] > 0

@@ -133,3 +133,68 @@ def test_keys_beyond_memory_give_the_same_bytes(tmp_path: Path, strategy: str, k
 def counts(result: floodwall.MergeResult) -> dict[str, int]:
     names = ("source_count", "inserted", "updated", "unchanged", "deleted", "duplicates_dropped")
     return {name: getattr(result, name) for name in names}
+
+
+def lay_out_partitions(root: Path) -> Path:
+    """Rows 0, 1, 2, ... in the partition of their last digit; every 50th twice, once elsewhere."""
+    for p in range(10):
+        ids = [i for i in range(ROWS) if i % 10 == p or (i % 50 == 0 and (i + 3) % 10 == p)]
+        table = pa.table({"id": ids, "name": [f"old {i}" for i in ids]})
+        (root / f"p={p}").mkdir(parents=True)
+        pq.write_table(table, root / f"p={p}" / "f.parquet", row_group_size=3000)
+    return root
+
+
+@pytest.mark.parametrize("duplicates", ["all", "collapse"])
+@pytest.mark.parametrize("strategy", ["upsert", "update", "delete", "full_merge", "insert"])
+def test_partitioned_keys_beyond_memory_give_the_same_bytes(
+    tmp_path: Path, strategy: str, duplicates: str
+) -> None:
+    if (strategy, duplicates) == ("insert", "collapse"):
+        pytest.skip("refused")
+    ids = list(range(100_000, 500_000))
+    # Every seventh row belongs to another partition than the target has it in.
+    source = pa.table(
+        {
+            "id": ids,
+            "p": pa.array([(i + (i % 7 == 0)) % 10 for i in ids], pa.int32()),
+            "name": [f"new {i}" for i in ids],
+        }
+    )
+    outputs = []
+    for memory in ("24MiB", "2GiB"):
+        root = lay_out_partitions(tmp_path / memory)
+        result = floodwall.merge(
+            source, root, strategy, "id", max_memory=memory, target_duplicates=duplicates,
+            partition_moves="move",
+        )  # fmt: skip
+        assert (result.bytes_spilled > 0) == (memory == "24MiB")
+        files = sorted(root.rglob("*.parquet"))
+        outputs.append(
+            (
+                {str(f.parent.relative_to(root)): f.read_bytes() for f in files if f.stem == "f"},
+                sorted(
+                    (str(f.parent.relative_to(root)), f.read_bytes())
+                    for f in files
+                    if f.stem != "f"
+                ),
+                (result.inserted, result.updated, result.deleted, result.target_count_after),
+            )
+        )
+    assert outputs[0][2] == outputs[1][2]
+    assert outputs[0][0] == outputs[1][0]
+    assert outputs[0][1] == outputs[1][1]
+
+
+def test_partitioned_rows_that_may_not_move(tmp_path: Path) -> None:
+    ids = list(range(400_000))
+    source = pa.table({"id": ids, "p": pa.array([(i + 1) % 10 for i in ids], pa.int32())})
+    messages = []
+    for memory in ("24MiB", "2GiB"):
+        root = lay_out_partitions(tmp_path / memory)
+        with pytest.raises(floodwall.PartitionMoveError) as refused:
+            floodwall.merge(
+                source, root, "update", "id", max_memory=memory, partition_moves="error"
+            )
+        messages.append(str(refused.value).split(", such as")[0])
+    assert messages[0] == messages[1]
