@@ -111,6 +111,11 @@ class Planner {
     needs_.resident = source_->resident();
     // Rows that stay in their partition have a bit, too, when keys are matched in spill files.
     if (match.moved) needs_.fixed += source_->num_rows() / 8;
+    for (const std::string& name : rewrite.columns) {
+      if (needs_.resident) break;
+      ARROW_ASSIGN_OR_RAISE(const int64_t column, source_->ReadNeed({name}));
+      needs_.source_pages = std::max(needs_.source_pages, column);
+    }
     ARROW_ASSIGN_OR_RAISE(const int64_t key_bytes,
                           IndexBytesPerKey(source_.get(), target_, &context_));
     needs_.keys = source_->num_rows() * key_bytes;

@@ -55,8 +55,8 @@ int64_t PhaseNeeds::MatchInMemory() const {
 int64_t PhaseNeeds::InMemory() const {
   int64_t need = std::max(MatchInMemory(), fixed + matches + insert);
   if (!rewrite.touched.empty()) {
-    const int64_t at_once = fixed + matches + rewrite.task + rewrite.loaded_bytes;
-    const int64_t routed = fixed + rewrite.task + rewrite.SpilledMatches(false);
+    const int64_t at_once = fixed + matches + rewrite.task + rewrite.loaded_bytes + source_pages;
+    const int64_t routed = fixed + rewrite.task + rewrite.SpilledMatches(false) + source_pages;
     need = std::max(need, resident ? at_once : std::min(at_once, routed));
   }
   return need;
@@ -68,7 +68,7 @@ int64_t PhaseNeeds::Spilled() const {
       std::max<int64_t>(4 * kSpilledReadRoom, 8 * (key_pages + kMiB - kSpilledReadRoom));
   int64_t need = std::max(fixed + room, fixed + insert);
   if (!rewrite.touched.empty()) {
-    const int64_t least = fixed + rewrite.task + rewrite.SpilledMatches(resident);
+    const int64_t least = fixed + rewrite.task + rewrite.SpilledMatches(resident) + source_pages;
     // Positions that are sorted in memory stay there.
     need = std::max(need, resident ? least + least / 7 : least);
   }
@@ -158,6 +158,7 @@ arrow::Result<int64_t> InsertNeed(const Target& target, RowSource* source, bool 
                                   int64_t rows, RunContext* context) {
   if (rows == 0) return 0;
   int64_t column = 0;
+  int64_t longest = NewFile::kSliceBytes;
   double row_bytes = 0;
   ARROW_ASSIGN_OR_RAISE(const auto value_bytes, source->LogicalBytesPerValue());
   for (int c = 0; c < source->schema()->num_fields(); ++c) {
@@ -165,9 +166,11 @@ arrow::Result<int64_t> InsertNeed(const Target& target, RowSource* source, bool 
     if (target.partitions().IndexOf(name) >= 0) continue;
     ARROW_ASSIGN_OR_RAISE(const int64_t need, source->ReadNeed({name}));
     column = std::max(column, need);
+    ARROW_ASSIGN_OR_RAISE(const int64_t value, source->LongestValue(c));
+    longest = std::max(longest, value);
     row_bytes += value_bytes[static_cast<size_t>(c)];
   }
-  int64_t need = NewFile::kEncoderBytes + 6 * NewFile::kSliceBytes + column;
+  int64_t need = NewFile::kEncoderBytes + 6 * longest + column;
   if (!by_partition) return need;
   need += 8 * rows;
   if (source->resident()) return need;

@@ -16,13 +16,14 @@ namespace floodwall {
 
 /// What a merge needs, phase by phase, whatever its limit is.
 struct PhaseNeeds {
-  int64_t opened = 0;     ///< while the target's footers are read
-  int64_t held = 0;       ///< before keys are matched
-  int64_t fixed = 0;      ///< bits of rows and the like, from then on
-  int64_t keys = 0;       ///< a table of all source keys
-  int64_t key_pages = 0;  ///< key columns while they are read
-  int64_t matches = 0;    ///< positions of all rows to replace
-  int64_t insert = 0;     ///< new rows being written, beside what is fixed
+  int64_t opened = 0;        ///< while the target's footers are read
+  int64_t held = 0;          ///< before keys are matched
+  int64_t fixed = 0;         ///< bits of rows and the like, from then on
+  int64_t keys = 0;          ///< a table of all source keys
+  int64_t key_pages = 0;     ///< key columns while they are read
+  int64_t matches = 0;       ///< positions of all rows to replace
+  int64_t source_pages = 0;  ///< a column of the source while it is read
+  int64_t insert = 0;        ///< new rows being written, beside what is fixed
   bool resident = false;
   RewriteNeed rewrite;
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -177,6 +178,26 @@ def test_partitions_new_columns_and_missing_targets(tmp_path: Path) -> None:
     )
     assert plan.rewritten_files == result.rewritten_files
     assert near(plan.estimated_bytes_written, result.bytes_written)
+
+
+@pytest.mark.parametrize("kind", ["table", "parquet"])
+def test_long_values_count(tmp_path: Path, kind: str) -> None:
+    def cells(ids: range, size: int) -> pa.Table:
+        random = Random(size)
+        return pa.table({"id": ids, "cell": [random.randbytes(size) for _ in ids]})
+
+    root = tmp_path / "d"
+    root.mkdir()
+    pq.write_table(cells(range(40), 1_000_000), root / "f.parquet", row_group_size=10)
+    source: object = cells(range(20, 44), 1_500_000)
+    if kind == "parquet":
+        pq.write_table(source, tmp_path / "s.parquet")
+        source = tmp_path / "s.parquet"
+    plan = floodwall.plan_merge(source, root, "upsert", "id", max_memory="1GiB")
+    minimum = plan.minimum_memory_bytes
+    result = floodwall.merge(source, root, "upsert", "id", max_memory=minimum)
+    assert (result.inserted, result.updated) == (plan.inserted, plan.updated) == (4, 20)
+    assert result.peak_memory_bytes <= minimum
 
 
 def test_what_merge_refuses_the_plan_refuses(target: Callable[[], Path], tmp_path: Path) -> None:
