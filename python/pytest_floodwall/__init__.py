@@ -1,5 +1,5 @@
 """
-A pytest plugin that fails tests which need too much memory.
+A pytest plugin that fails tests which need too much memory::
 
     @pytest.mark.memory_limit("64MiB")
     def test_streams(): ...

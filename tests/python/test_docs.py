@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from floodwall.cli import main
+from floodwall.cli import main, make_parser
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -122,6 +122,18 @@ def test_architecture_names_what_exists() -> None:
                 assert (ROOT / name).exists() or name in {path.name for path in sources}, name
             elif re.fullmatch(r"[A-Z][a-z]\w+", name):
                 assert re.search(rf"\b{name}\b", code), f"{module}: {name}"
+
+
+def test_every_command_has_its_section() -> None:
+    reference = ROOT / "docs" / "reference"
+    shown = re.findall(r"^## (.*)$", (reference / "command-line.md").read_text(), re.M)
+    tables = re.findall(r"^## (.*)$", (reference / "json.md").read_text(), re.M)
+    commands = next(
+        action.choices for action in make_parser()._actions if isinstance(action.choices, dict)
+    )
+    assert set(shown) - {"floodwall"} == set(commands)
+    printing = {name for name, parser in commands.items() if "--json" in parser.format_help()}
+    assert {name for title in tables for name in title.split(" --")[0].split(", ")} == printing
 
 
 TYPES = {"string": str, "integer": int, "number": (int, float), "array": list, "object": dict,
