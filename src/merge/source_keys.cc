@@ -77,6 +77,7 @@ arrow::Result<SourceKeys> IngestKeys(RowSource* source, const Target& target, Ru
                              table_bytes + rows / 2 + 48 * kMiB);
   }
   keys.index = std::move(*index);
+  keys.ranges = KeyRanges(options.key_columns, rows);
   keys.wins = std::move(*wins);
 
   std::optional<RowOrder> order;
@@ -101,6 +102,7 @@ arrow::Result<SourceKeys> IngestKeys(RowSource* source, const Target& target, Ru
         const auto& arrays = batch.columns();
         ARROW_RETURN_NOT_OK(
             encoder.Encode({arrays.begin(), arrays.begin() + key_count}, &batch_keys));
+        keys.ranges.Observe(arrays);
         if (order) {
           ARROW_RETURN_NOT_OK(order->Load({arrays.begin() + key_count, arrays.end()}));
         }

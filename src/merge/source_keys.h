@@ -11,6 +11,7 @@
 
 #include "arrow/result.h"
 #include "merge/key_index.h"
+#include "merge/key_ranges.h"
 #include "merge/row_bitmap.h"
 #include "merge/row_source.h"
 #include "merge/target.h"
@@ -20,6 +21,7 @@ namespace floodwall {
 struct SourceKeys {
   KeySchema schema;
   std::unique_ptr<KeyIndex> index;
+  KeyRanges ranges;
   RowBitmap wins;  ///< source rows that count
   int64_t distinct = 0;
   int64_t dropped = 0;  ///< source rows that lost to another with their key

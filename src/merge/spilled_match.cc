@@ -55,6 +55,7 @@ class SpilledMatcher {
  private:
   arrow::Status Plan() {
     ARROW_ASSIGN_OR_RAISE(schema_, ResolveKeys(*source_, *target_, context_->options));
+    ranges_ = KeyRanges(context_->options.key_columns, source_->num_rows());
     const int64_t rows = source_->num_rows();
     auto wins = RowBitmap::Make(rows, context_->index_pool);
     auto matched = RowBitmap::Make(rows, context_->index_pool);
@@ -127,6 +128,7 @@ class SpilledMatcher {
         columns, [&](int64_t first, const arrow::RecordBatch& batch) -> arrow::Status {
           const auto& arrays = batch.columns();
           ARROW_RETURN_NOT_OK(encoder.Encode({arrays.begin(), arrays.begin() + key_count}, &keys));
+          ranges_.Observe(arrays);
           if (order) {
             ARROW_RETURN_NOT_OK(order->Load({arrays.begin() + key_count, arrays.end()}));
           }
@@ -149,41 +151,21 @@ class SpilledMatcher {
            keys.has_null[static_cast<size_t>(row)] != 0;
   }
 
-  /// Every key of the target in order, with the position of the batch's first row.
-  arrow::Status ScanTarget(
-      const std::function<arrow::Status(const KeyBatch&, int64_t first)>& visit) {
-    KeyEncoder encoder(&schema_, context_->read_pool);
-    KeyBatch keys(context_->read_pool);
-    for (const TargetFile& file : target_->files()) {
-      ARROW_ASSIGN_OR_RAISE(auto opened, ParquetSource::Open(target_->AbsolutePath(file),
-                                                             context_->read_pool->budget()));
-      for (size_t g = 0; g < file.row_groups.size(); ++g) {
-        int64_t first = file.row_groups[g].first_row;
-        ARROW_RETURN_NOT_OK(ReadKeys(*target_, file, opened, static_cast<int>(g), {}, context_,
-                                     [&](const arrow::RecordBatch& batch) -> arrow::Status {
-                                       ARROW_RETURN_NOT_OK(encoder.Encode(batch.columns(), &keys));
-                                       ARROW_RETURN_NOT_OK(visit(keys, first));
-                                       first += batch.num_rows();
-                                       return arrow::Status::OK();
-                                     }));
-      }
-    }
-    return arrow::Status::OK();
-  }
-
   arrow::Status MatchByPartition() {
     context_->progress.StartPhase("match", 0, target_->num_rows());
     ARROW_ASSIGN_OR_RAISE(auto targets, KeyPartitions::Make(&schema_, false, partitions_,
                                                             BlockBytes(partitions_), context_));
-    ARROW_RETURN_NOT_OK(ScanTarget([&](const KeyBatch& keys, int64_t first) -> arrow::Status {
-      for (int64_t i = 0; i < keys.length; ++i) {
-        if (MatchesNothing(keys, i)) continue;
-        const int partition = dealer_->PartitionOf(keys, i);
-        if (sources_->records(partition) == 0) continue;
-        ARROW_RETURN_NOT_OK(targets->Append(partition, keys, i, first + i));
-      }
-      return arrow::Status::OK();
-    }));
+    ARROW_RETURN_NOT_OK(ForEachTargetKey(*target_, schema_, ranges_, context_,
+                                         [&](const KeyBatch& keys, int64_t first) -> arrow::Status {
+                                           for (int64_t i = 0; i < keys.length; ++i) {
+                                             if (MatchesNothing(keys, i)) continue;
+                                             const int partition = dealer_->PartitionOf(keys, i);
+                                             if (sources_->records(partition) == 0) continue;
+                                             ARROW_RETURN_NOT_OK(
+                                                 targets->Append(partition, keys, i, first + i));
+                                           }
+                                           return arrow::Status::OK();
+                                         }));
     ARROW_RETURN_NOT_OK(targets->Finish());
     for (int p = 0; p < partitions_; ++p) {
       ARROW_RETURN_NOT_OK(MatchPartition(*sources_, *targets, p, 0));
@@ -281,16 +263,17 @@ class SpilledMatcher {
   arrow::Status Probe(const IndexPartition& index) {
     ARROW_RETURN_NOT_OK(Settle(index));
     context_->progress.StartPhase("match", 0, target_->num_rows());
-    return ScanTarget([&](const KeyBatch& keys, int64_t first) -> arrow::Status {
-      found_.resize(static_cast<size_t>(keys.length));
-      index.Find(keys, found_.data());
-      for (int64_t i = 0; i < keys.length; ++i) {
-        const int64_t ordinal = found_[static_cast<size_t>(i)];
-        if (ordinal == KeyIndex::kNone || MatchesNothing(keys, i)) continue;
-        ARROW_RETURN_NOT_OK(Found(first + i, ordinal));
-      }
-      return arrow::Status::OK();
-    });
+    return ForEachTargetKey(*target_, schema_, ranges_, context_,
+                            [&](const KeyBatch& keys, int64_t first) -> arrow::Status {
+                              found_.resize(static_cast<size_t>(keys.length));
+                              index.Find(keys, found_.data());
+                              for (int64_t i = 0; i < keys.length; ++i) {
+                                const int64_t ordinal = found_[static_cast<size_t>(i)];
+                                if (ordinal == KeyIndex::kNone || MatchesNothing(keys, i)) continue;
+                                ARROW_RETURN_NOT_OK(Found(first + i, ordinal));
+                              }
+                              return arrow::Status::OK();
+                            });
   }
 
   /// Takes over who won among the source's rows.
@@ -371,6 +354,7 @@ class SpilledMatcher {
   const bool moves_;  ///< rows may have to go to another partition
   RowBitmap stays_;   ///< source rows that replace one in their own partition
   KeySchema schema_;
+  KeyRanges ranges_;
   KeyMatch out_;
   std::vector<std::vector<std::shared_ptr<arrow::DataType>>> order_types_;
   int64_t index_bytes_ = 0;

@@ -32,11 +32,7 @@ class Matcher {
     TargetFile* file = &target_->files()[index];
     if (!partitions_.Reaches(index)) {
       if (strategy_ != MergeStrategy::kFullMerge) return arrow::Status::OK();
-      for (const TargetRowGroup& group : file->row_groups) {
-        for (int64_t row = 0; row < group.num_rows; ++row) {
-          target_->removed().Set(group.first_row + row);
-        }
-      }
+      for (const TargetRowGroup& group : file->row_groups) RemoveAll(group);
       return arrow::Status::OK();
     }
     ARROW_ASSIGN_OR_RAISE(auto source, ParquetSource::Open(target_->AbsolutePath(*file),
@@ -45,6 +41,13 @@ class Matcher {
     KeyBatch batch_keys(context_->read_pool);
     for (size_t g = 0; g < file->row_groups.size(); ++g) {
       TargetRowGroup& group = file->row_groups[g];
+      ARROW_ASSIGN_OR_RAISE(const bool may_match,
+                            keys_.ranges.MayMatch(*source, static_cast<int>(g)));
+      if (!may_match) {
+        if (strategy_ == MergeStrategy::kFullMerge) RemoveAll(group);
+        context_->progress.Advance(0, group.num_rows);
+        continue;
+      }
       int64_t row = 0;
       ARROW_RETURN_NOT_OK(
           ReadKeys(*target_, *file, source, static_cast<int>(g), {}, context_,
@@ -106,6 +109,12 @@ class Matcher {
       return MakeError(std::move(detail), before + std::to_string(rows) + after + examples.front());
     }
   };
+
+  void RemoveAll(const TargetRowGroup& group) {
+    for (int64_t row = 0; row < group.num_rows; ++row) {
+      target_->removed().Set(group.first_row + row);
+    }
+  }
 
   arrow::Status Decide(const arrow::RecordBatch& batch, const KeyBatch& batch_keys, int64_t row,
                        int32_t partition, TargetRowGroup* group) {
@@ -211,6 +220,33 @@ arrow::Result<TargetMatch> MatchTarget(const SourceKeys& keys, const SourceParti
   matcher.StopCharging();
   ARROW_ASSIGN_OR_RAISE(out.removed, target->SumUp(context));
   return out;
+}
+
+arrow::Status ForEachTargetKey(
+    const Target& target, const KeySchema& schema, const KeyRanges& ranges, RunContext* context,
+    const std::function<arrow::Status(const KeyBatch&, int64_t first)>& visit) {
+  KeyEncoder encoder(&schema, context->read_pool);
+  KeyBatch keys(context->read_pool);
+  for (const TargetFile& file : target.files()) {
+    ARROW_ASSIGN_OR_RAISE(
+        auto opened, ParquetSource::Open(target.AbsolutePath(file), context->read_pool->budget()));
+    for (size_t g = 0; g < file.row_groups.size(); ++g) {
+      int64_t first = file.row_groups[g].first_row;
+      ARROW_ASSIGN_OR_RAISE(const bool may_match, ranges.MayMatch(*opened, static_cast<int>(g)));
+      if (!may_match) {
+        context->progress.Advance(0, file.row_groups[g].num_rows);
+        continue;
+      }
+      ARROW_RETURN_NOT_OK(ReadKeys(target, file, opened, static_cast<int>(g), {}, context,
+                                   [&](const arrow::RecordBatch& batch) -> arrow::Status {
+                                     ARROW_RETURN_NOT_OK(encoder.Encode(batch.columns(), &keys));
+                                     ARROW_RETURN_NOT_OK(visit(keys, first));
+                                     first += batch.num_rows();
+                                     return arrow::Status::OK();
+                                   }));
+    }
+  }
+  return arrow::Status::OK();
 }
 
 arrow::Status ReadKeys(const Target& target, const TargetFile& file,

@@ -28,6 +28,12 @@ arrow::Result<TargetMatch> MatchTarget(const SourceKeys& keys, const SourceParti
                                        int64_t source_rows, int threads, Target* target,
                                        RunContext* context);
 
+/// Visits every key of the target that may be one of the source's, in order, with the position of
+/// the batch's first row.
+arrow::Status ForEachTargetKey(
+    const Target& target, const KeySchema& schema, const KeyRanges& ranges, RunContext* context,
+    const std::function<arrow::Status(const KeyBatch&, int64_t first)>& visit);
+
 /// Reads the key columns of one row group of a target file, in the order of options.key_columns
 /// and then of `more`; partition columns come from the file's path.
 arrow::Status ReadKeys(const Target& target, const TargetFile& file,
