@@ -44,7 +44,7 @@ struct Journal {
 
 /// Any bytes as one word of printable characters, and back.
 std::string EncodeWord(std::string_view text);
-bool DecodeWord(std::string_view text, std::string* out);
+bool DecodeWord(std::string_view word, std::string* text);
 
 /// XXH3-64 of the end of a Parquet file: footer, length and magic.
 arrow::Result<uint64_t> FooterChecksum(const std::string& path);
