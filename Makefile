@@ -53,7 +53,7 @@ wheel-tests: $(VENV)/installed gtest
 
 test: $(VENV)/installed $(VENV)/group-test wheel-tests ## build and run all tests
 	cd $(WHEEL_BUILD) && $(CURDIR)/$(VENV)/bin/ctest --output-on-failure -j $(JOBS)
-	$(PY) -m pytest -q -m "not long"
+	$(PY) -m pytest -q -m "not long" -n $(JOBS) --dist loadfile
 
 test-long: test docs $(VENV)/group-examples ## sanitizers, the long crash runs, docs, examples
 	for preset in asan tsan; do \

@@ -61,6 +61,10 @@ def explain(recording: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _processes(count: int) -> str:
+    return f"{count} process{'es' if count != 1 else ''}"
+
+
 def _kills(recording: dict[str, Any]) -> list[str]:
     before = recording["oom_kill_count"]
     now = MemoryMonitor().snapshot().oom_kill_count
@@ -69,11 +73,11 @@ def _kills(recording: dict[str, Any]) -> list[str]:
         return []
     if seen is not None and seen > before:
         return [
-            f"The kernel killed {seen - before} processes of its container for memory meanwhile."
+            f"The kernel killed {_processes(seen - before)} of its container for memory meanwhile."
         ]
     if now is not None and now > before:
         return [
-            f"The kernel has killed {now - before} processes for memory since, if this is still "
+            f"The kernel has killed {_processes(now - before)} for memory since, if this is still "
             "its container."
         ]
     return ["No kill for memory was counted in its container."]
