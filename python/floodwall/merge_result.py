@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,6 +15,38 @@ class MergeFileMetadata:
     operation: str
     """``"rewritten"``, ``"inserted"``, ``"preserved"`` or ``"deleted"`` (no row was left)."""
     size_bytes: int
+
+
+class FilesByOperation:
+    """Lists the files of a result, or of a plan, by what happens to them."""
+
+    files: list[MergeFileMetadata]
+    _listed: ClassVar[tuple[str, ...]] = ("rewritten_files", "preserved_files", "deleted_files")
+
+    def _paths(self, operation: str) -> list[str]:
+        return [file.path for file in self.files if file.operation == operation]
+
+    @property
+    def rewritten_files(self) -> list[str]:
+        """Files that are replaced."""
+        return self._paths("rewritten")
+
+    @property
+    def preserved_files(self) -> list[str]:
+        """Files that are not touched."""
+        return self._paths("preserved")
+
+    @property
+    def deleted_files(self) -> list[str]:
+        """Files that go away because no row of theirs is left."""
+        return self._paths("deleted")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON-ready values."""
+        out = dataclasses.asdict(self)  # type: ignore[call-overload]
+        for name in self._listed:
+            out[name] = getattr(self, name)
+        return out  # type: ignore[no-any-return]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +66,7 @@ class MergeProgress:
 
 
 @dataclasses.dataclass(frozen=True)
-class MergeResult:
+class MergeResult(FilesByOperation):
     """
     What a merge did. ``target_count_before + inserted - deleted == target_count_after``.
 
@@ -64,35 +96,14 @@ class MergeResult:
     already_committed: bool = False
     """The result of an earlier merge with the same ``idempotency_token``; this one did nothing."""
 
-    def _paths(self, operation: str) -> list[str]:
-        return [file.path for file in self.files if file.operation == operation]
-
-    @property
-    def rewritten_files(self) -> list[str]:
-        """Files that were replaced."""
-        return self._paths("rewritten")
+    _listed: ClassVar[tuple[str, ...]] = (
+        "rewritten_files", "inserted_files", "preserved_files", "deleted_files",
+    )  # fmt: skip
 
     @property
     def inserted_files(self) -> list[str]:
         """Files that are new."""
         return self._paths("inserted")
-
-    @property
-    def preserved_files(self) -> list[str]:
-        """Files that were not touched."""
-        return self._paths("preserved")
-
-    @property
-    def deleted_files(self) -> list[str]:
-        """Files that are gone because no row of theirs was left."""
-        return self._paths("deleted")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON-ready values."""
-        out = dataclasses.asdict(self)
-        for name in ("rewritten_files", "inserted_files", "preserved_files", "deleted_files"):
-            out[name] = getattr(self, name)
-        return out
 
 
 @dataclasses.dataclass(frozen=True)

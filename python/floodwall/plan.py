@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import pyarrow as pa
 
@@ -13,14 +12,14 @@ from floodwall import _core
 from floodwall._core import format_bytes
 from floodwall.merge import run_job
 from floodwall.merge_options import make_options, open_source
-from floodwall.merge_result import MergeFileMetadata, MergeProgress
+from floodwall.merge_result import FilesByOperation, MergeFileMetadata, MergeProgress
 from floodwall.monitor import MemoryMonitor
 
 __all__ = ["MergePlan", "plan_merge"]
 
 
 @dataclasses.dataclass(frozen=True)
-class MergePlan:
+class MergePlan(FilesByOperation):
     """
     What a merge would do. ``print()`` shows a table.
 
@@ -54,31 +53,6 @@ class MergePlan:
     estimated_bytes_copied: int
     estimated_bytes_encoded: int
     estimated_bytes_spilled: int
-
-    def _paths(self, operation: str) -> list[str]:
-        return [file.path for file in self.files if file.operation == operation]
-
-    @property
-    def rewritten_files(self) -> list[str]:
-        """Files that would be replaced."""
-        return self._paths("rewritten")
-
-    @property
-    def preserved_files(self) -> list[str]:
-        """Files that would not be touched."""
-        return self._paths("preserved")
-
-    @property
-    def deleted_files(self) -> list[str]:
-        """Files that would go away because no row of theirs is left."""
-        return self._paths("deleted")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON-ready values."""
-        out = dataclasses.asdict(self)
-        for name in ("rewritten_files", "preserved_files", "deleted_files"):
-            out[name] = getattr(self, name)
-        return out
 
     def __str__(self) -> str:
         fits = "enough" if self.limit_bytes >= self.minimum_memory_bytes else "perhaps too little"
