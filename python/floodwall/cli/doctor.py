@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from floodwall._core import format_bytes
+from floodwall.cli.options import Commands, add_command
 from floodwall.cli.terminal import paint
 from floodwall.examination import examine
 
-_EPILOG = """examples:
+_EXAMPLES = """
   floodwall doctor                      # attach this to a report of a wrong figure
   floodwall doctor --json | jq .findings
-
+"""
+_MORE = """
 exit code: 0 when every figure that is judged can be read and trusted, 1 when there is a problem.
 
 --json prints one object: versions, probe (sources with errno, the container's levels, hints),
@@ -25,15 +27,17 @@ findings: a list of {"severity": "problem" or "advice", "text"}.
 """
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands) -> None:
     """Add the command to the ``floodwall`` parser."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "doctor",
         help="check what the monitor can read here, and advise",
         description="Show every source the monitor reads with its errno, the limits that follow, "
         "versions and the allocator, and what to know about them.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="doctor [options]",
+        more=_MORE,
+        examples=_EXAMPLES,
     )
     parser.add_argument("--json", action="store_true", help="print everything as JSON on stdout")
     parser.set_defaults(run=run)

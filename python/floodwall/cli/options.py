@@ -25,12 +25,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_command(
-    commands: Commands, name: str, *, help: str, usage: str, examples: str, more: str = ""
-) -> argparse.ArgumentParser:
+    commands: Commands, name: str, *, help: str, usage: str, examples: str, more: str = "",
+    description: str | None = None,
+) -> argparse.ArgumentParser:  # fmt: skip
     """Add a command whose help ends with examples, one a line."""
     lines = "".join(f"  {line.strip()}\n" for line in examples.strip().splitlines())
     parser = commands.add_parser(
-        name, help=help, description=f"{help[0].upper()}{help[1:]}.", usage=f"floodwall {usage}",
+        name, help=help, description=description or f"{help[0].upper()}{help[1:]}.",
+        usage=f"floodwall {usage}",
         epilog=f"{more.strip()}\n\nexamples:\n{lines}".lstrip(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip

@@ -5,25 +5,29 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from floodwall.cli.options import Commands, add_command
 from floodwall.plots import plot_recording
 
-_EXAMPLE = """examples:
+_EXAMPLES = """
   floodwall run --limit 2GiB --record job.flood -- python job.py
   floodwall plot job.flood                 # job.png
   floodwall plot job.flood -o job.html     # with the figures under the pointer
-
+"""
+_MORE = """
 needs matplotlib: pip install 'floodwall[plot]'
 """
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands) -> None:
     """Add the command to the ``floodwall`` parser."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "plot",
         help="draw what a recording holds",
         description="Draw what a recorded process held over time, against its limits.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="plot FILE [options]",
+        more=_MORE,
+        examples=_EXAMPLES,
     )
     parser.add_argument("recording", metavar="FILE", help="made by run --record or Watch.record")
     parser.add_argument(

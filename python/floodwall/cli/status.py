@@ -11,31 +11,35 @@ from typing import Any, NamedTuple
 
 from floodwall import _core
 from floodwall._core import format_bytes
+from floodwall.cli.options import Commands, add_command
 from floodwall.cli.terminal import paint, style_of
 from floodwall.cli.watching import Sample, Subject, watch_on
 from floodwall.monitor import MemoryMonitor, MemoryPressureLevel, MemorySnapshot, Verdict
 
-_EXAMPLE = """examples:
+_EXAMPLES = """
   floodwall status                          # every figure, with the file it comes from
   floodwall status --watch                  # live on a terminal; Ctrl-C ends it
   floodwall status --pid 4711 --watch       # another process, and the container it is in
   floodwall status --watch | tee memory.log # one line a second where there is no terminal
   floodwall status --min-available 1024 --json
-
+"""
+_MORE = """
 --json prints one object (with --watch: one a line): level, constraint, verdict, and every figure of
 MemoryMonitor.snapshot() by name, in bytes; null is unknown, "sources" and "errors" say why.
 NO_COLOR in the environment turns colours off.
 """
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands) -> None:
     """Add the command to the ``floodwall`` parser."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "status",
         help="show what memory can still be allocated here, and why",
         description="Show what memory can still be allocated in this container, and why.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="status [options]",
+        more=_MORE,
+        examples=_EXAMPLES,
     )
     parser.add_argument(
         "--min-available", type=float, default=512, metavar="MB",
