@@ -44,8 +44,9 @@ PROGRAMS = {
     "dask.dataframe on threads": (
         "import dask, dask.dataframe as dd",
         "with dask.config.set(scheduler='threads', num_workers=2):\n"
-        "    dd.read_parquet(D, split_row_groups=True)"
-        "['l_orderkey'].sum().compute()",
+        "    frame = dd.read_parquet(D, split_row_groups=True)\n"
+        "    frame.groupby(['l_returnflag', 'l_shipmode'])[['l_extendedprice', 'l_quantity']]"
+        ".sum().compute()",
     ),
     "fsspeckit merge": (PEERS["fsspeckit"].imports, PEERS["fsspeckit"].work),
 }

@@ -9,19 +9,21 @@ import operator
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.dataset as pa_ds
 
 from floodwall import _core
 from floodwall.errors import MemoryLimitExceeded
 from floodwall.monitor import MemoryMonitor, MemoryPressureLevel, mb_to_bytes
-from floodwall.parquet_files import parquet_files
 from floodwall.pool import Budget
 from floodwall.reclaim import trim
 from floodwall.rich_bars import open_rich
 from floodwall.sizes import available_bytes
+
+# Only once a dataset is at hand: its import takes pandas along, half a second and 50 MiB.
+if TYPE_CHECKING:
+    import pyarrow.dataset as pa_ds
 
 __all__ = ["process_in_chunks"]
 
@@ -262,6 +264,8 @@ class _ParquetSource(_Source):
 
 class _ScannerSource(_Source):
     def __init__(self, dataset: pa_ds.Dataset, rows: int = _PIECE_ROWS) -> None:
+        import pyarrow.dataset as pa_ds
+
         self._dataset = dataset
         options: dict[str, Any] = {}
         if isinstance(getattr(dataset, "format", None), pa_ds.ParquetFileFormat):
@@ -299,6 +303,8 @@ def _streamed(parquet: pa_ds.ParquetFileFormat) -> pa_ds.ParquetFragmentScanOpti
     own = parquet.default_fragment_scan_options
     if own.parquet_decryption_config is not None or own.decryption_properties is not None:
         return None
+    import pyarrow.dataset as pa_ds
+
     return pa_ds.ParquetFragmentScanOptions(
         use_buffered_stream=True,
         buffer_size=_STREAM_BUFFER_BYTES,
@@ -313,6 +319,10 @@ def _streamed(parquet: pa_ds.ParquetFileFormat) -> pa_ds.ParquetFragmentScanOpti
 def _open(dataset: object, monitor: MemoryMonitor) -> _Source:
     if isinstance(dataset, pa.Table):
         return _TableSource(dataset)
+    import pyarrow.dataset as pa_ds
+
+    from floodwall.parquet_files import parquet_files
+
     if isinstance(dataset, str | os.PathLike):
         dataset = pa_ds.dataset(os.fspath(dataset), format="parquet", partitioning="hive")
     if not isinstance(dataset, pa_ds.Dataset):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import glob as globbing
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import pyarrow as pa
-import pyarrow.dataset as pads
 
 from floodwall import _core
 from floodwall.errors import MergeError
@@ -69,7 +69,9 @@ def open_source(data: object) -> tuple[object, str]:
         ), "table"
     if isinstance(data, str | os.PathLike):
         return _parquet_paths([data]), "parquet"
-    if isinstance(data, pads.Dataset):
+    # Without the module nobody has made one; its import takes pandas along.
+    datasets = sys.modules.get("pyarrow.dataset")
+    if datasets is not None and isinstance(data, datasets.Dataset):
         return data.scanner(batch_readahead=1, fragment_readahead=1).to_reader(), "stream"
     if isinstance(data, list | tuple) and data:
         if all(isinstance(item, pa.Table) for item in data):

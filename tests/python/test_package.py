@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import floodwall
@@ -34,6 +36,18 @@ def test_only_its_entry_leaves_the_extension() -> None:
 def test_only_arrows_allocator_leaves_what_is_preloaded() -> None:
     names = exported(PACKAGE / "lib" / "libfloodwall_preload.so")
     assert names and all(name.startswith("arrow_mi_") for name in names)
+
+
+def test_its_import_and_a_merge_take_no_pandas_along(tmp_path: Path) -> None:
+    pytest.importorskip("pandas")
+    source = tmp_path / "changes.parquet"
+    pq.write_table(pa.table({"id": [1]}), source)
+    work = (
+        "import sys, floodwall\n"
+        f"floodwall.merge({str(source)!r}, {str(tmp_path / 'd')!r}, 'upsert', 'id')\n"
+        "print([name for name in ('pandas', 'pyarrow.dataset') if name in sys.modules])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", work], text=True) == "[]\n"
 
 
 def test_the_version_is_written_once() -> None:
