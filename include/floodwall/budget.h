@@ -53,6 +53,8 @@ class FLOODWALL_EXPORT Budget : public std::enable_shared_from_this<Budget> {
   /// Gives back what was reserved. Never fails.
   void Release(int64_t bytes) noexcept;
 
+  /// Another limit from now on. What is held stays, even above it.
+  void SetLimit(int64_t limit_bytes) noexcept;
   /// Begins again with another limit, peak_bytes() at 0: for a budget whose work is done and
   /// whose pools serve the next. False, and nothing changed, while anything is held.
   bool Restart(int64_t limit_bytes) noexcept;

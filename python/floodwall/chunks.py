@@ -356,7 +356,8 @@ def _progress(
         return
     if (terminal := open_rich()) is not None:
         progress, console = terminal
-        with progress.Progress(console=console, transient=True) as bar:
+        columns = (*progress.Progress.get_default_columns(), progress.MofNCompleteColumn())
+        with progress.Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task("rows", total=source.count_rows())
             yield lambda done: bar.update(task, completed=done)
         return

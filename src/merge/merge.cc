@@ -11,6 +11,7 @@
 #include "merge/key_matching.h"
 #include "merge/merge_checks.h"
 #include "merge/merge_with.h"
+#include "merge/plan_estimates.h"
 #include "merge/publication.h"
 #include "merge/recorded_result.h"
 #include "merge/rewrite.h"
@@ -31,6 +32,12 @@ double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+/// Beyond the limit, while the minimum of a refusal is counted: footers and page headers are looked
+/// at again, which the limit may have no room for.
+constexpr int64_t kCountingRoom = 8 * kMiB;
+/// Named where it cannot be counted.
+constexpr int64_t kEnoughAsARule = 64 * kMiB;
+
 /// One merge from the lock to the result.
 class MergeRun {
  public:
@@ -39,26 +46,8 @@ class MergeRun {
 
   arrow::Result<MergeResult> Run(const MergeSource& merge_source, const std::string& path,
                                  SpillCalls* calls) {
-    result_.strategy = options_.strategy;
-    result_.limit_bytes = options_.max_memory_bytes;
-    result_.threads = options_.threads > 0 ? options_.threads : UsableCpus();
-    StartPhase("plan");
-    ARROW_ASSIGN_OR_RAISE(DatasetListing listing, ListDataset(path));
-    ARROW_ASSIGN_OR_RAISE(auto known, ResultOf(path, listing));
-    if (known) return std::move(*known);
-    ARROW_ASSIGN_OR_RAISE(source_, RowSource::Make(merge_source, &context_));
-    ARROW_ASSIGN_OR_RAISE(const bool any, CheckInputs(*source_, listing, path, options_));
-    if (!any) return NothingToDo(listing);
-    if (!listing.exists) ARROW_RETURN_NOT_OK(CreateRoot(listing.root));
-    ARROW_RETURN_NOT_OK(OpenTarget(path));
-    // Whoever held the lock may have had the same token.
-    ARROW_ASSIGN_OR_RAISE(known, FindResult(options_, result_.strategy, target_.listing()));
-    if (known) return std::move(*known);
-    context_.OpenSpill(target_.listing().root, calls);
-    ARROW_RETURN_NOT_OK(source_->Prepare());
-    held_ = context_.budget->used_bytes();
-    auto result = MergeRows();
-    return result.ok() ? std::move(result) : Whole(result.status());
+    auto result = Steps(merge_source, path, calls);
+    return result.ok() ? std::move(result) : Whole(result.status(), merge_source, path, calls);
   }
 
   arrow::Result<MergeResult> RunDeduplicate(const std::string& path) {
@@ -96,6 +85,28 @@ class MergeRun {
   }
 
  private:
+  arrow::Result<MergeResult> Steps(const MergeSource& merge_source, const std::string& path,
+                                   SpillCalls* calls) {
+    result_.strategy = options_.strategy;
+    result_.limit_bytes = options_.max_memory_bytes;
+    result_.threads = options_.threads > 0 ? options_.threads : UsableCpus();
+    StartPhase("plan");
+    ARROW_ASSIGN_OR_RAISE(DatasetListing listing, ListDataset(path));
+    ARROW_ASSIGN_OR_RAISE(auto known, ResultOf(path, listing));
+    if (known) return std::move(*known);
+    ARROW_ASSIGN_OR_RAISE(source_, RowSource::Make(merge_source, &context_));
+    ARROW_ASSIGN_OR_RAISE(const bool any, CheckInputs(*source_, listing, path, options_));
+    if (!any) return NothingToDo(listing);
+    if (!listing.exists) ARROW_RETURN_NOT_OK(CreateRoot(listing.root));
+    ARROW_RETURN_NOT_OK(OpenTarget(path));
+    // Whoever held the lock may have had the same token.
+    ARROW_ASSIGN_OR_RAISE(known, FindResult(options_, result_.strategy, target_.listing()));
+    if (known) return std::move(*known);
+    context_.OpenSpill(target_.listing().root, calls);
+    ARROW_RETURN_NOT_OK(Prepare());
+    return MergeRows();
+  }
+
   void StartPhase(const std::string& phase) {
     if (!phase_.empty()) result_.phase_seconds.emplace_back(phase_, SecondsSince(phase_start_));
     phase_ = phase;
@@ -120,7 +131,17 @@ class MergeRun {
     ARROW_ASSIGN_OR_RAISE(commit_, Commit::Begin(storage_, listing.root));
     // Recovery may have just completed an earlier merge.
     ARROW_ASSIGN_OR_RAISE(listing, ListDataset(path));
-    return Target::Open(std::move(listing), *source_->schema(), &context_).Value(&target_);
+    ARROW_ASSIGN_OR_RAISE(target_, Target::Open(std::move(listing), *source_->schema(), &context_));
+    opened_ = true;
+    return arrow::Status::OK();
+  }
+
+  arrow::Status Prepare() {
+    prepares_ = true;
+    ARROW_RETURN_NOT_OK(source_->Prepare());
+    prepared_ = true;
+    held_ = context_.budget->used_bytes();
+    return arrow::Status::OK();
   }
 
   arrow::Status CreateRoot(const std::string& root) {
@@ -161,6 +182,9 @@ class MergeRun {
     if (moved > 0) ARROW_RETURN_NOT_OK(CheckMovedRows(*source_->schema(), target_, options_));
 
     StartPhase("rewrite");
+    matched_bytes_ = context_.budget->used_bytes();
+    by_partition_ = partitions.known();
+    if (InsertsRows(options_.strategy)) to_add_ = match.distinct - match.matched.Count() + moved;
     ARROW_ASSIGN_OR_RAISE(RowBitmap changed,
                           RowBitmap::Make(source_->num_rows(), context_.index_pool));
     std::vector<RewrittenFile> rewritten;
@@ -195,7 +219,8 @@ class MergeRun {
   }
 
   /// A refusal for want of memory names a limit that is enough for what would come after, too.
-  arrow::Status Whole(const arrow::Status& refused) {
+  arrow::Status Whole(const arrow::Status& refused, const MergeSource& source,
+                      const std::string& path, SpillCalls* calls) {
     const ErrorDetail* detail = ErrorDetail::From(refused);
     if (detail == nullptr) return refused;
     const bool denied = detail->kind == ErrorKind::kMemoryLimitExceeded &&
@@ -203,17 +228,52 @@ class MergeRun {
     if (!denied && detail->kind != ErrorKind::kMemoryLimitTooSmall) return refused;
     // What a rewrite asks for is exact; before that, what it may come to.
     int64_t minimum = detail->minimum_bytes;
-    if (denied || phase_ == "match") {
-      auto whole = WholeNeed(target_, source_.get(), held_, &context_);
-      minimum = std::max(minimum, whole.ValueOr(0));
+    const bool early = denied || phase_ == "plan" || phase_ == "match";
+    if (early || phase_ == "rewrite") {
+      context_.budget->SetLimit(options_.max_memory_bytes + kCountingRoom);
+      auto counted = early ? Counted(source, path, calls) : CountedInsert();
+      context_.budget->SetLimit(options_.max_memory_bytes);
+      minimum = std::max(minimum, counted.ValueOr(0));
     }
     if (denied && minimum <= options_.max_memory_bytes) {
-      minimum = std::max(2 * options_.max_memory_bytes,
-                         options_.max_memory_bytes + 4 * detail->requested_bytes);
+      minimum = std::max({2 * options_.max_memory_bytes, kEnoughAsARule,
+                          options_.max_memory_bytes + 4 * detail->requested_bytes});
     }
-    if (source_->may_be_held()) minimum += minimum / (kHeldShare - 1) + 1;
+    if (source_ && source_->may_be_held()) minimum += minimum / (kHeldShare - 1) + 1;
     if (minimum == detail->minimum_bytes) return refused;
-    return context_.TooSmall("the " + phase_ + " phase: " + refused.message(), minimum);
+    return context_.TooSmall("the " + phase_ + " phase: " + RunContext::Reason(refused), minimum);
+  }
+
+  /// What this merge may come to, from footers and page headers alone.
+  arrow::Result<int64_t> Counted(const MergeSource& source, const std::string& path,
+                                 SpillCalls* calls) {
+    if (!source_) {
+      ARROW_ASSIGN_OR_RAISE(source_, RowSource::Make(source, &context_));
+    }
+    if (!opened_) {
+      if (!lock_) {
+        ARROW_RETURN_NOT_OK(OpenTarget(path));
+      } else {
+        ARROW_ASSIGN_OR_RAISE(DatasetListing listing, ListDataset(path));
+        ARROW_ASSIGN_OR_RAISE(target_,
+                              Target::Open(std::move(listing), *source_->schema(), &context_));
+      }
+    }
+    if (!prepared_) {
+      // A stream cannot be read twice.
+      if (prepares_) return arrow::Status::Invalid("the source has been read in part");
+      context_.OpenSpill(target_.listing().root, calls);
+      ARROW_RETURN_NOT_OK(Prepare());
+    }
+    return WholeNeed(target_, source_.get(), held_, &context_);
+  }
+
+  /// What writing the new rows will take, once it is known how many there are.
+  arrow::Result<int64_t> CountedInsert() {
+    ARROW_ASSIGN_OR_RAISE(const int64_t insert,
+                          InsertNeed(target_, source_.get(), by_partition_, to_add_, &context_));
+    const int64_t need = insert == 0 ? 0 : matched_bytes_ + insert;
+    return need + need / 8;
   }
 
   arrow::Result<MergeResult> Publish(const std::vector<RewrittenFile>& rewritten,
@@ -254,7 +314,13 @@ class MergeRun {
   std::unique_ptr<DatasetLock> lock_;
   std::unique_ptr<Commit> commit_;
   Target target_;
-  int64_t held_ = 0;  ///< before matching
+  bool opened_ = false;
+  bool prepares_ = false;
+  bool prepared_ = false;
+  int64_t held_ = 0;           ///< before matching
+  int64_t matched_bytes_ = 0;  ///< held after it
+  int64_t to_add_ = 0;         ///< rows without a match
+  bool by_partition_ = false;
   MergeResult result_;
 };
 

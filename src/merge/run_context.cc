@@ -7,6 +7,7 @@
 #include <cmath>
 #include <exception>
 #include <mutex>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -16,6 +17,9 @@
 
 namespace floodwall {
 namespace {
+
+constexpr char kTooSmall[] = "max_memory is too small for this merge, nothing was written: ";
+constexpr char kTooSmallLimit[] = "; limit ";
 
 int64_t NowNanoseconds() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(
@@ -107,10 +111,17 @@ arrow::Status RunContext::TooSmall(const std::string& what, int64_t minimum) con
   detail->limit_bytes = options.max_memory_bytes;
   detail->used_bytes = budget->used_bytes();
   detail->holders = budget->Holders();
-  return MakeError(std::move(detail),
-                   "max_memory is too small for this merge, nothing was written: " + what +
-                       "; limit " + FormatBytes(options.max_memory_bytes) + ", minimum " +
-                       FormatBytes(minimum) + " (" + std::to_string(minimum) + " bytes)");
+  return MakeError(std::move(detail), kTooSmall + what + kTooSmallLimit +
+                                          FormatBytes(options.max_memory_bytes) + ", minimum " +
+                                          FormatBytes(minimum) + " (" + std::to_string(minimum) +
+                                          " bytes)");
+}
+
+std::string RunContext::Reason(const arrow::Status& refused) {
+  const std::string& message = refused.message();
+  if (!message.starts_with(kTooSmall)) return message;
+  const size_t begin = std::string_view(kTooSmall).size();
+  return message.substr(begin, message.rfind(kTooSmallLimit) - begin);
 }
 
 arrow::Status ParallelFor(int threads, int64_t count,

@@ -63,6 +63,8 @@ struct RunContext {
 
   /// kMemoryLimitTooSmall: `what` needs `minimum` bytes in all.
   arrow::Status TooSmall(const std::string& what, int64_t minimum) const;
+  /// The `what` of such a refusal; of another status its message.
+  static std::string Reason(const arrow::Status& refused);
 };
 
 /// Runs work(0) ... work(count - 1) on up to `threads` threads, each index once, in

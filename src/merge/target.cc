@@ -53,7 +53,7 @@ arrow::Result<std::shared_ptr<ParquetSource>> OpenTargetFile(const std::string& 
     if (detail == nullptr || detail->kind != ErrorKind::kMemoryLimitExceeded) return file.status();
     ARROW_ASSIGN_OR_RAISE(need, ParquetSource::MeasureFooter(path));
   }
-  if (file.ok() && held + need + kScanBytes <= context->options.max_memory_bytes) return file;
+  if (file.ok() && held + need + kScanBytes <= context->budget->limit_bytes()) return file;
   return context->TooSmall(
       "the footer of '" + path + "' takes " + FormatBytes(need) + " while a row group is read",
       held + need + need / 4 + kRewriteBytes);

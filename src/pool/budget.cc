@@ -80,6 +80,10 @@ void Budget::Release(int64_t bytes) noexcept {
   used_.fetch_sub(bytes, std::memory_order_acq_rel);
 }
 
+void Budget::SetLimit(int64_t limit_bytes) noexcept {
+  limit_.store(limit_bytes, std::memory_order_relaxed);
+}
+
 bool Budget::Restart(int64_t limit_bytes) noexcept {
   if (used_bytes() != 0) return false;
   limit_.store(limit_bytes, std::memory_order_relaxed);

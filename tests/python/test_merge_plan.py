@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 
 import pyarrow as pa
+import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 import pytest
 
@@ -120,7 +121,7 @@ def test_the_minimum_suffices(
     def source() -> object:
         if kind == "parquet":
             return str(tmp_path / "changes.parquet")
-        return table if kind == "table" else pa.dataset.dataset(tmp_path / "changes.parquet")
+        return table if kind == "table" else pads.dataset(tmp_path / "changes.parquet")
 
     root = target()
     plan = floodwall.plan_merge(source(), root, strategy, "id", max_memory="512MiB")

@@ -123,5 +123,19 @@ TEST(Budget, RestartsWithAnotherLimitOnceNothingIsHeld) {
   EXPECT_FALSE(budget->TryReserve(11));
 }
 
+TEST(Budget, AnotherLimitHoldsFromThenOn) {
+  auto budget = Budget::Make("job", 100);
+  ASSERT_TRUE(budget->Reserve(80).ok());
+  budget->SetLimit(200);
+  EXPECT_TRUE(budget->TryReserve(100));
+  budget->SetLimit(100);
+  EXPECT_EQ(budget->used_bytes(), 180);
+  EXPECT_EQ(budget->available_bytes(), 0);
+  EXPECT_FALSE(budget->TryReserve(1));
+  budget->Release(180);
+  EXPECT_TRUE(budget->TryReserve(100));
+  budget->Release(100);
+}
+
 }  // namespace
 }  // namespace floodwall

@@ -98,7 +98,8 @@ def _complain(label: str, error: BaseException) -> None:
 def _hint(error: BaseException) -> str:
     """Return what a person could do next, where that is known."""
     if isinstance(error, floodwall.MemoryLimitTooSmall) and error.minimum_bytes > 0:
-        return f"--max-memory {-(-error.minimum_bytes // (1 << 20))}MiB would do"
+        enough = f"--max-memory {-(-error.minimum_bytes // (1 << 20))}MiB"
+        return f"{enough} would do; less may: merge --plan {enough} counts what is needed"
     if isinstance(error, floodwall.ConflictError):
         return "nothing has changed; try again when the other one is done"
     if isinstance(error, floodwall.SpillError):

@@ -46,6 +46,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _shown_type(parquet_type: str) -> str:
+    """Return what the values are, without how they are stored where that says nothing more."""
+    _physical, _, logical = parquet_type.partition(" ")
+    return logical or parquet_type
+
+
 def describe(found: _core.Inspection) -> str:
     """Return the inspection as lines for a person."""
     lines = [
@@ -65,7 +71,7 @@ def describe(found: _core.Inspection) -> str:
         rows.append(
             (
                 column.path + lack,
-                column.type,
+                _shown_type(column.type),
                 ",".join(column.codecs),
                 format_bytes(column.compressed_bytes),
                 format_bytes(column.uncompressed_bytes),
