@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from docutils import nodes
@@ -13,12 +14,13 @@ import floodwall
 from floodwall.cli import make_parser
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "docs"))
 
 project = "floodwall"
 version = release = floodwall.__version__
 copyright = "the floodwall authors, Apache-2.0"
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "breathe"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "breathe", "bars"]
 source_suffix = {".md": "markdown"}
 html_theme = "furo"
 html_title = f"floodwall {release}"
