@@ -55,7 +55,7 @@ test: $(VENV)/installed $(VENV)/group-test wheel-tests ## build and run all test
 	cd $(WHEEL_BUILD) && $(CURDIR)/$(VENV)/bin/ctest --output-on-failure -j $(JOBS)
 	$(PY) -m pytest -q -m "not long" -n $(JOBS) --dist loadfile
 
-test-long: test docs $(VENV)/group-examples ## sanitizers, the long crash runs, docs, examples
+test-long: test docs $(VENV)/group-examples $(VENV)/group-readers ## sanitizers, the long crash runs, docs, examples
 	for preset in asan tsan; do \
 	  $(call configure,$$preset) && $(call build,$$preset) && \
 	  (cd build/$$preset && FLOODWALL_STRESS_SECONDS=60 $(CURDIR)/$(VENV)/bin/ctest --output-on-failure) || exit 1; done
