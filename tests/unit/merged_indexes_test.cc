@@ -1,5 +1,6 @@
-// Page indexes and bloom filters of merged files, as Arrow's own readers see them: bounds hold every
-// value of their page, null counts and offsets are exact, filters know every value of their chunk.
+// Page indexes and bloom filters of merged files, as Arrow's own readers see them: bounds hold
+// every value of their page, null counts and offsets are exact, filters know every value of their
+// chunk.
 
 #include <filesystem>
 #include <random>
@@ -45,7 +46,8 @@ std::shared_ptr<arrow::Table> Rows(int64_t first, int64_t rows, int64_t step, in
                          : id % 51 == 0 ? -0.0
                                         : static_cast<double>(id % 300) / 7 + tag;
     EXPECT_TRUE((id % 11 == 5 ? ratios.AppendNull() : ratios.Append(ratio)).ok());
-    EXPECT_TRUE(texts.Append("t" + std::to_string(id * 7919 % 10007) + "/" + std::to_string(tag)).ok());
+    EXPECT_TRUE(
+        texts.Append("t" + std::to_string(id * 7919 % 10007) + "/" + std::to_string(tag)).ok());
     EXPECT_TRUE(codes.Append(std::to_string(100000 + (id * 17 + tag) % 899999)).ok());
     EXPECT_TRUE((id / 300 % 2 == 0 ? sparse.AppendNull() : sparse.Append(id + tag)).ok());
   }
@@ -54,12 +56,10 @@ std::shared_ptr<arrow::Table> Rows(int64_t first, int64_t rows, int64_t step, in
            &ids, &numbers, &ratios, &texts, &codes, &sparse}) {
     columns.push_back(builder->Finish().ValueOrDie());
   }
-  const auto schema = arrow::schema({arrow::field("id", arrow::int64(), false),
-                                     arrow::field("number", arrow::int32()),
-                                     arrow::field("ratio", arrow::float64()),
-                                     arrow::field("text", arrow::utf8()),
-                                     arrow::field("code", arrow::fixed_size_binary(6)),
-                                     arrow::field("sparse", arrow::int64())});
+  const auto schema = arrow::schema(
+      {arrow::field("id", arrow::int64(), false), arrow::field("number", arrow::int32()),
+       arrow::field("ratio", arrow::float64()), arrow::field("text", arrow::utf8()),
+       arrow::field("code", arrow::fixed_size_binary(6)), arrow::field("sparse", arrow::int64())});
   return arrow::Table::Make(schema, columns);
 }
 
@@ -124,8 +124,9 @@ void ReadValues(parquet::ColumnReader* reader, const parquet::ColumnDescriptor& 
 
 class FileCheck {
  public:
-  explicit FileCheck(const std::string& path)
-      : bytes_(testing::ReadWholeFile(path)), file_(parquet::ParquetFileReader::OpenFile(path)) {}
+  FileCheck(const testing::TemporaryDirectory& directory, const std::string& name)
+      : bytes_(directory.Contents().at(name)),
+        file_(parquet::ParquetFileReader::OpenFile(directory.path() + "/" + name)) {}
 
   void Run() {
     for (int g = 0; g < file_->metadata()->num_row_groups(); ++g) {
@@ -175,7 +176,8 @@ class FileCheck {
     const auto& column = *file_->metadata()->schema()->Column(c);
     const auto chunk = file_->metadata()->RowGroup(group)->ColumnChunk(c);
     const auto index = file_->GetPageIndexReader()->RowGroup(group);
-    const auto& pages = index->GetOffsetIndex(c)->page_locations();
+    const auto offsets = index->GetOffsetIndex(c);
+    const auto& pages = offsets->page_locations();
     const auto bounds = index->GetColumnIndex(c);
     ASSERT_EQ(bounds->null_pages().size(), pages.size());
     ASSERT_TRUE(bounds->has_null_counts());
@@ -238,9 +240,9 @@ TEST_P(MergedIndexes, AreTrueOfEveryPage) {
     ASSERT_TRUE(result.ok()) << result.status().ToString();
   };
   const auto check = [&] {
-    for (const char* name : {"/a.parquet", "/b.parquet"}) {
+    for (const char* name : {"data/a.parquet", "data/b.parquet"}) {
       SCOPED_TRACE(name);
-      FileCheck(root + name).Run();
+      FileCheck(directory, name).Run();
     }
   };
   check();
@@ -254,11 +256,11 @@ TEST_P(MergedIndexes, AreTrueOfEveryPage) {
 
 INSTANTIATE_TEST_SUITE_P(
     Layouts, MergedIndexes,
-    ::testing::Values(
-        Layout{true, parquet::ParquetDataPageVersion::V1, arrow::Compression::SNAPPY},
-        Layout{true, parquet::ParquetDataPageVersion::V2, arrow::Compression::ZSTD},
-        Layout{false, parquet::ParquetDataPageVersion::V1, arrow::Compression::GZIP},
-        Layout{false, parquet::ParquetDataPageVersion::V2, arrow::Compression::UNCOMPRESSED}));
+    ::testing::Values(Layout{true, parquet::ParquetDataPageVersion::V1, arrow::Compression::SNAPPY},
+                      Layout{true, parquet::ParquetDataPageVersion::V2, arrow::Compression::ZSTD},
+                      Layout{false, parquet::ParquetDataPageVersion::V1, arrow::Compression::GZIP},
+                      Layout{false, parquet::ParquetDataPageVersion::V2,
+                             arrow::Compression::UNCOMPRESSED}));
 
 }  // namespace
 }  // namespace floodwall
