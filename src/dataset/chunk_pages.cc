@@ -59,7 +59,48 @@ arrow::Result<bool> Describe(const thrift::Value& header, const std::string& pat
   return data->GetInt(field::data_page_v2::kRepetitionBytes, -1) == 0;
 }
 
+/// The header at `position` and the sizes in it; the page ends at `end` at the latest.
+arrow::Result<PageEntry> ReadSizes(const ParquetSource& file, int64_t position, int64_t end,
+                                   thrift::Value* header) {
+  PageEntry entry;
+  entry.offset = position;
+  size_t header_bytes = 0;
+  for (int64_t window = kHeaderWindow;; window *= 16) {
+    const int64_t length = std::min(window, end - position);
+    ARROW_ASSIGN_OR_RAISE(const std::string bytes, file.ReadRange(position, length));
+    auto parsed = thrift::ParseStruct(bytes, &header_bytes);
+    if (parsed.ok()) {
+      *header = std::move(*parsed);
+      break;
+    }
+    if (length == end - position || window >= kMaxHeader) {
+      return CorruptPage(file.path(), "header");
+    }
+  }
+  const int64_t compressed = header->GetInt(field::page_header::kCompressedSize, -1);
+  const int64_t uncompressed = header->GetInt(field::page_header::kUncompressedSize, -1);
+  if (!FitsInt32(compressed) || !FitsInt32(uncompressed) ||
+      compressed > end - position - static_cast<int64_t>(header_bytes)) {
+    return CorruptPage(file.path(), "sizes");
+  }
+  entry.header_bytes = static_cast<int32_t>(header_bytes);
+  entry.compressed_bytes = static_cast<int32_t>(compressed);
+  entry.uncompressed_bytes = static_cast<int32_t>(uncompressed);
+  return entry;
+}
+
 }  // namespace
+
+arrow::Result<std::optional<PageEntry>> ReadPageEntry(const ParquetSource& file, int64_t position,
+                                                      int64_t end, bool dictionary) {
+  thrift::Value header;
+  ARROW_ASSIGN_OR_RAISE(PageEntry entry, ReadSizes(file, position, end, &header));
+  ARROW_ASSIGN_OR_RAISE(const bool known, Describe(header, file.path(), &entry));
+  const bool is_dictionary =
+      header.GetInt(field::page_header::kType, -1) == field::page_header::kTypeDictionary;
+  if (!known || is_dictionary != dictionary) return std::nullopt;
+  return entry;
+}
 
 bool PageEntry::dictionary_encoded() const {
   return encoding == field::kEncodingPlainDictionary || encoding == field::kEncodingRleDictionary;
@@ -94,31 +135,7 @@ arrow::Result<ChunkPages> ListPages(const BaseChunk& chunk) {
   const bool flat = chunk.descr->max_repetition_level() == 0;
   for (int64_t position = chunk.range.offset; position < end;) {
     thrift::Value header;
-    size_t header_bytes = 0;
-    for (int64_t window = kHeaderWindow;; window *= 16) {
-      const int64_t length = std::min(window, end - position);
-      ARROW_ASSIGN_OR_RAISE(const std::string bytes, file.ReadRange(position, length));
-      auto parsed = thrift::ParseStruct(bytes, &header_bytes);
-      if (parsed.ok()) {
-        header = std::move(*parsed);
-        break;
-      }
-      if (length == end - position || window >= kMaxHeader) {
-        return CorruptPage(file.path(), "header");
-      }
-    }
-    const int64_t compressed = header.GetInt(field::page_header::kCompressedSize, -1);
-    const int64_t uncompressed = header.GetInt(field::page_header::kUncompressedSize, -1);
-    const auto header_size = static_cast<int64_t>(header_bytes);
-    if (!FitsInt32(compressed) || !FitsInt32(uncompressed) ||
-        compressed > end - position - header_size) {
-      return CorruptPage(file.path(), "sizes");
-    }
-    PageEntry entry;
-    entry.offset = position;
-    entry.header_bytes = static_cast<int32_t>(header_bytes);
-    entry.compressed_bytes = static_cast<int32_t>(compressed);
-    entry.uncompressed_bytes = static_cast<int32_t>(uncompressed);
+    ARROW_ASSIGN_OR_RAISE(PageEntry entry, ReadSizes(file, position, end, &header));
     position += entry.total_bytes();
     if (!flat) {
       // Only whether it can be patched is asked, and it cannot.
@@ -136,8 +153,9 @@ arrow::Result<ChunkPages> ListPages(const BaseChunk& chunk) {
       out.dictionary = entry;
       continue;
     }
-    out.max_compressed_bytes = std::max(out.max_compressed_bytes, compressed);
-    out.max_uncompressed_bytes = std::max(out.max_uncompressed_bytes, uncompressed);
+    out.max_compressed_bytes = std::max<int64_t>(out.max_compressed_bytes, entry.compressed_bytes);
+    out.max_uncompressed_bytes =
+        std::max<int64_t>(out.max_uncompressed_bytes, entry.uncompressed_bytes);
     out.max_values = std::max<int64_t>(out.max_values, entry.num_values);
     out.num_values += entry.num_values;
     if (out.data.size() == out.data.capacity()) {

@@ -72,6 +72,11 @@ struct ChunkPages {
 /// Reads the page headers of a chunk (one small read each).
 arrow::Result<ChunkPages> ListPages(const BaseChunk& chunk);
 
+/// The page whose header is at `position`; it ends at `end` at the latest. Nothing where it is of
+/// an unknown kind, or is a dictionary and should be data, or the other way round.
+arrow::Result<std::optional<PageEntry>> ReadPageEntry(const ParquetSource& file, int64_t position,
+                                                      int64_t end, bool dictionary);
+
 /// A page in memory. `levels` are the runs of the definition levels without a length.
 struct LoadedPage {
   thrift::Value header;

@@ -201,7 +201,8 @@ arrow::Status ParquetSource::CheckColumns() const {
   return arrow::Status::OK();
 }
 
-arrow::Result<std::shared_ptr<ParquetSource::Parsed>> ParquetSource::Parse(int row_group) const {
+arrow::Result<std::shared_ptr<ParquetSource::Parsed>> ParquetSource::Parse(
+    int row_group, const std::map<int, std::string>& chunks) const {
   const FooterIndex::RowGroup& group = index_.row_groups[static_cast<size_t>(row_group)];
   int64_t elements = index_.header_elements;
   for (int c = 0; c < num_columns(); ++c) elements += index_.chunk(row_group, c).elements;
@@ -212,7 +213,12 @@ arrow::Result<std::shared_ptr<ParquetSource::Parsed>> ParquetSource::Parse(int r
   auto out = std::make_shared<Parsed>();
   // The encoded bytes are there twice while they are put together.
   ARROW_ASSIGN_OR_RAISE(out->charge, Reservation::Make(budget_, parsed + bytes + group_bytes));
-  ARROW_ASSIGN_OR_RAISE(const std::string encoded, ReadRowGroupBytes(row_group));
+  ARROW_ASSIGN_OR_RAISE(std::string encoded, ReadRowGroupBytes(row_group));
+  for (auto chunk = chunks.rbegin(); chunk != chunks.rend(); ++chunk) {
+    const uint32_t begin = index_.chunk(row_group, chunk->first).begin;
+    encoded.replace(begin - group.begin, index_.chunk_end(row_group, chunk->first) - begin,
+                    chunk->second);
+  }
   try {
     out->metadata = ParseFooter(ComposeFooter(index_.header, group.num_rows, encoded));
   } catch (const std::bad_alloc&) {
@@ -230,10 +236,22 @@ arrow::Result<std::shared_ptr<parquet::FileMetaData>> ParquetSource::RowGroupMet
   if (last_row_group_ != row_group) {
     last_.reset();
     last_row_group_ = -1;
-    ARROW_ASSIGN_OR_RAISE(last_, Parse(row_group));
+    ARROW_ASSIGN_OR_RAISE(last_, Parse(row_group, {}));
     last_row_group_ = row_group;
   }
   return std::shared_ptr<parquet::FileMetaData>(last_, last_->metadata.get());
+}
+
+arrow::Result<std::shared_ptr<parquet::FileMetaData>> ParquetSource::ReplacedMetadata(
+    int row_group, const std::map<int, std::string>& chunks) const {
+  {
+    std::lock_guard lock(mutex_);
+    last_.reset();
+    last_row_group_ = -1;
+  }
+  ARROW_ASSIGN_OR_RAISE(auto parsed, Parse(row_group, chunks));
+  auto* metadata = parsed->metadata.get();
+  return std::shared_ptr<parquet::FileMetaData>(std::move(parsed), metadata);
 }
 
 arrow::Result<thrift::Value> ParquetSource::ReadRowGroupFields(int row_group) const {

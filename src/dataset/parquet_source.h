@@ -11,6 +11,7 @@
 /// of what was parsed is charged to the budget given to Open until destroyed.
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -72,6 +73,10 @@ class ParquetSource : public std::enable_shared_from_this<ParquetSource> {
   /// Arrow's metadata of the file with this row group only, which is row group 0 in it. The last
   /// one asked for is kept. Charged while anybody holds it.
   arrow::Result<std::shared_ptr<parquet::FileMetaData>> RowGroupMetadata(int row_group) const;
+  /// The same with some of its chunks replaced: encoded ColumnChunks by column. Nothing is kept;
+  /// what RowGroupMetadata kept is let go first, so that no more than one is held.
+  arrow::Result<std::shared_ptr<parquet::FileMetaData>> ReplacedMetadata(
+      int row_group, const std::map<int, std::string>& chunks) const;
   /// parquet.thrift FileMetaData as it is encoded, without num_rows and row_groups.
   const std::string& footer_header() const { return index_.header; }
   /// parquet.thrift RowGroup without its columns.
@@ -89,6 +94,9 @@ class ParquetSource : public std::enable_shared_from_this<ParquetSource> {
   ChunkRange chunk_range(int row_group, int column) const {
     const FooterIndex::Chunk& chunk = index_.chunk(row_group, column);
     return {chunk.data_begin, chunk.data_length};
+  }
+  bool has_bloom_filter(int row_group, int column) const {
+    return index_.chunk(row_group, column).has_bloom_filter;
   }
   bool has_page_index(int row_group, int column) const {
     return index_.chunk(row_group, column).has_page_index;
@@ -122,7 +130,8 @@ class ParquetSource : public std::enable_shared_from_this<ParquetSource> {
   arrow::Status FindFooter(int64_t* begin, int64_t* end);
   arrow::Status Load();
   arrow::Status CheckColumns() const;
-  arrow::Result<std::shared_ptr<Parsed>> Parse(int row_group) const;
+  arrow::Result<std::shared_ptr<Parsed>> Parse(int row_group,
+                                               const std::map<int, std::string>& chunks) const;
 
   const std::string path_;
   const int fd_;

@@ -74,8 +74,10 @@ namespace page_location {
 inline constexpr int16_t kOffset = 1, kCompressedPageSize = 2, kFirstRow = 3;
 }
 namespace bloom_filter_header {
-inline constexpr int16_t kNumBytes = 1;
-}
+inline constexpr int16_t kNumBytes = 1, kAlgorithm = 2, kHash = 3, kCompression = 4;
+/// Of the three unions, the only member there is: split blocks, XXH64, not compressed.
+inline constexpr int16_t kOnlyMember = 1;
+}  // namespace bloom_filter_header
 /// Encoding enum.
 inline constexpr int64_t kEncodingPlain = 0, kEncodingPlainDictionary = 2, kEncodingRle = 3,
                          kEncodingDeltaBinaryPacked = 5, kEncodingDeltaLengthByteArray = 6,

@@ -2,16 +2,14 @@
 
 /// Which values the source's keys take, to leave out row groups of the target that hold none.
 ///
-/// For each key column a few intervals cover all values of the source; a row group whose
-/// statistics (parquet.thrift Statistics, min_value and max_value) meet none of them has no row
-/// that matches. Whatever is in doubt keeps the row group: other types than integers, dates,
-/// timestamps, times, strings and binary, types that differ between source and file in more than
-/// width, statistics that are missing or that Arrow does not trust, nulls on both sides.
+/// A row group whose statistics (parquet.thrift Statistics, min_value and max_value) of one key
+/// column meet none of the source's values has no row that matches. Whatever is in doubt keeps
+/// the row group: types that KeyValues does not know, statistics that are missing or that Arrow
+/// does not trust, nulls on both sides. What statistics cannot exclude, FindKeptRows
+/// (merge/row_group_pruning.h) asks page index, dictionary and bloom filter.
 ///
 /// Threading: Observe from one thread; afterwards MayMatch from many. Errors: MayMatch, of reading
-/// a footer.
-/// Memory: kMostIntervals a column and, while observing, 24 bytes for each of kSliceRows; not
-/// counted. Lifetime: values.
+/// a footer. Memory: KeyValues' for each key column. Lifetime: values.
 
 #include <cstdint>
 #include <memory>
@@ -21,16 +19,21 @@
 #include "arrow/array.h"
 #include "arrow/result.h"
 #include "dataset/parquet_source.h"
+#include "merge/key_values.h"
 
 namespace floodwall {
 
 class KeyRanges {
  public:
-  static constexpr size_t kMostIntervals = 256;
-  static constexpr int64_t kSliceRows = 32768;
   /// Beyond so many source rows a batch is covered by one interval: sorting would cost more than
   /// it spares.
   static constexpr int64_t kMostSortedRows = int64_t{4} << 20;
+
+  /// A key column that lies in a file, and what is known of the source's.
+  struct StoredKey {
+    const KeyValues* values = nullptr;
+    int leaf = 0;
+  };
 
   KeyRanges() = default;  ///< of no columns: everything may match
   /// `source_rows`: how many will be observed.
@@ -39,34 +42,14 @@ class KeyRanges {
   /// One array a key column.
   void Observe(const std::vector<std::shared_ptr<arrow::Array>>& columns);
 
-  /// False when no row of the row group can have a key of the source.
+  /// The key columns of a file. Not those of its path.
+  std::vector<StoredKey> StoredIn(const ParquetSource& file) const;
+
+  /// False when no row of the row group can have a key of the source, by its statistics.
   arrow::Result<bool> MayMatch(const ParquetSource& file, int row_group) const;
 
  private:
-  /// Signed and unsigned integers are mapped to one order: the sign bit is flipped for signed ones.
-  struct Interval {
-    uint64_t low;
-    uint64_t high;
-  };
-  struct Column {
-    std::string name;
-    std::shared_ptr<arrow::DataType> type;  ///< null until a value was seen
-    bool known = true;                      ///< all values so far are covered
-    bool has_null = false;
-    std::vector<Interval> intervals;  ///< of integers, ascending, apart
-    bool has_bytes = false;
-    std::string least, most;  ///< of byte strings
-  };
-
-  void ObserveColumn(const arrow::Array& values, Column* column);
-  void ObserveIntegers(const arrow::Array& values, Column* column);
-  static void Reduce(std::vector<Interval>* intervals);
-  static void ObserveBytes(const arrow::Array& values, Column* column);
-  static bool Meets(const Column& column, const parquet::ColumnChunkMetaData& chunk,
-                    const parquet::ColumnDescriptor& descriptor);
-
-  std::vector<Column> columns_;
-  bool sorted_ = false;
+  std::vector<KeyValues> columns_;
 };
 
 }  // namespace floodwall

@@ -26,7 +26,7 @@ class BatchCutter {
   static arrow::Result<BatchCutter> Make(const std::shared_ptr<ParquetSource>& file, int row_group,
                                          const std::vector<std::string>& columns,
                                          int64_t batch_rows, GuardedPool* pool);
-  /// From `row` on; rows ascend.
+  /// From `row` on; cheap while rows ascend.
   int64_t Next(int64_t row) {
     int64_t rows = batch_rows_;
     for (Column& column : columns_) rows = std::min(rows, Fitting(&column, row));
@@ -49,6 +49,7 @@ class BatchCutter {
  private:
   static int64_t Fitting(Column* column, int64_t row) {
     const auto& pages = column->pages;
+    if (row < column->first) column->first = static_cast<int64_t>(column->page = 0);
     while (column->page < pages.size() && row >= column->first + pages[column->page].num_values) {
       column->first += pages[column->page++].num_values;
     }
@@ -133,6 +134,60 @@ arrow::Result<BatchCutter> BatchCutter::Make(const std::shared_ptr<ParquetSource
   return out;
 }
 
+/// The rows of one column, some of them left out.
+class ColumnRows {
+ public:
+  /// `stretches`: rows that the reader has, ascending, apart.
+  ColumnRows(std::string name, const ParquetSource* file, std::vector<RowRange> stretches)
+      : name_(std::move(name)), file_(file), stretches_(std::move(stretches)) {
+    row_ = stretches_.empty() ? 0 : stretches_.front().begin;
+  }
+  std::unique_ptr<parquet::arrow::ColumnReader>* reader() { return &reader_; }
+
+  /// Passes over what lies before `row`, of which the reader has it.
+  arrow::Status Seek(int64_t row, BatchCutter* cutter) {
+    while (row_ < row) {
+      if (at_ == stretches_.size()) return EndsEarly();
+      const int64_t end = std::min(row, stretches_[at_].end);
+      ARROW_RETURN_NOT_OK(Next(std::min(cutter->Next(row_), end - row_)).status());
+    }
+    return arrow::Status::OK();
+  }
+
+  /// All within stretches that follow each other.
+  arrow::Result<std::shared_ptr<arrow::ChunkedArray>> Next(int64_t count) {
+    std::shared_ptr<arrow::ChunkedArray> values;
+    ARROW_RETURN_NOT_OK(reader_->NextBatch(count, &values));
+    if (values->length() != count) return EndsEarly();
+    row_ += count;
+    while (at_ < stretches_.size() && row_ >= stretches_[at_].end) {
+      const int64_t over = row_ - stretches_[at_++].end;
+      if (at_ < stretches_.size()) row_ = stretches_[at_].begin + over;
+    }
+    return values;
+  }
+
+ private:
+  arrow::Status EndsEarly() const {
+    return MakeError(ErrorKind::kUnsupportedFile,
+                     "column '" + name_ + "' of '" + file_->path() + "' ends early");
+  }
+
+  const std::string name_;
+  const ParquetSource* file_;
+  std::vector<RowRange> stretches_;
+  std::unique_ptr<parquet::arrow::ColumnReader> reader_;
+  size_t at_ = 0;    ///< stretch of the next row
+  int64_t row_ = 0;  ///< the next one
+};
+
+/// Of a flat column.
+int LeafOf(const ParquetSource& file, const std::string& name) {
+  int leaf = 0;
+  while (file.schema().GetColumnRoot(leaf)->name() != name) ++leaf;
+  return leaf;
+}
+
 }  // namespace
 
 arrow::Result<int64_t> ReadNeed(const std::shared_ptr<ParquetSource>& file, int row_group,
@@ -175,6 +230,16 @@ arrow::Status ReadRowGroup(const std::shared_ptr<ParquetSource>& file, int row_g
                            const std::vector<std::string>& columns, int64_t batch_rows,
                            GuardedPool* pool,
                            const std::function<arrow::Status(const arrow::RecordBatch&)>& visit) {
+  return ReadRows(file, row_group, columns, batch_rows, pool,
+                  {{0, file->row_group_rows(row_group)}}, nullptr,
+                  [&](int64_t, const arrow::RecordBatch& batch) { return visit(batch); });
+}
+
+arrow::Status ReadRows(
+    const std::shared_ptr<ParquetSource>& file, int row_group,
+    const std::vector<std::string>& columns, int64_t batch_rows, GuardedPool* pool,
+    const std::vector<RowRange>& rows, const SelectedPages* pages,
+    const std::function<arrow::Status(int64_t row, const arrow::RecordBatch&)>& visit) {
   try {
     parquet::ReaderProperties reader_properties(pool);
     reader_properties.enable_buffered_stream();
@@ -184,56 +249,58 @@ arrow::Status ReadRowGroup(const std::shared_ptr<ParquetSource>& file, int row_g
     arrow_properties.set_pre_buffer(false);
     parquet::arrow::FileReaderBuilder builder;
     ARROW_ASSIGN_OR_RAISE(const auto held, Reservation::Make(file->budget(), file->reader_bytes()));
-    ARROW_ASSIGN_OR_RAISE(auto metadata, file->RowGroupMetadata(row_group));
+    // Before the metadata of selected pages, which takes the place of the row group's.
+    ARROW_ASSIGN_OR_RAISE(auto cutter,
+                          BatchCutter::Make(file, row_group, columns, batch_rows, pool));
+    ARROW_ASSIGN_OR_RAISE(auto metadata,
+                          pages != nullptr ? pages->Metadata() : file->RowGroupMetadata(row_group));
     ARROW_RETURN_NOT_OK(
-        builder.Open(file->OpenInput(pool), reader_properties, std::move(metadata)));
+        builder.Open(pages != nullptr ? pages->OpenInput(pool) : file->OpenInput(pool),
+                     reader_properties, std::move(metadata)));
     ARROW_ASSIGN_OR_RAISE(auto reader,
                           builder.memory_pool(pool)->properties(arrow_properties)->Build());
     std::shared_ptr<arrow::Schema> schema;
     ARROW_RETURN_NOT_OK(reader->GetSchema(&schema));
-    std::vector<std::unique_ptr<parquet::arrow::ColumnReader>> readers;
+    std::vector<ColumnRows> readers;
     for (const std::string& name : columns) {
       const int field = schema->GetFieldIndex(name);
       if (field < 0) {
         return arrow::Status::KeyError("no column '", name, "' in '", file->path(), "'");
       }
-      readers.emplace_back();
-      ARROW_RETURN_NOT_OK(reader->GetColumn(field, &readers.back()));
+      std::vector<RowRange> stretches{{0, file->row_group_rows(row_group)}};
+      if (pages != nullptr) stretches = pages->pages(LeafOf(*file, name));
+      readers.emplace_back(name, file.get(), std::move(stretches));
+      ARROW_RETURN_NOT_OK(reader->GetColumn(field, readers.back().reader()));
     }
-    ARROW_ASSIGN_OR_RAISE(auto cutter,
-                          BatchCutter::Make(file, row_group, columns, batch_rows, pool));
-    const int64_t rows = file->row_group_rows(row_group);
-    for (int64_t row = 0; row < rows;) {
-      const int64_t count = std::min(cutter.Next(row), rows - row);
-      arrow::FieldVector fields;
-      std::vector<std::shared_ptr<arrow::ChunkedArray>> chunks;
-      for (size_t c = 0; c < columns.size(); ++c) {
-        std::shared_ptr<arrow::ChunkedArray> values;
-        ARROW_RETURN_NOT_OK(readers[c]->NextBatch(count, &values));
-        if (values->length() != count) {
-          return MakeError(ErrorKind::kUnsupportedFile,
-                           "column '" + columns[c] + "' of '" + file->path() + "' ends early");
-        }
-        if (IsView(*values->type())) {
-          arrow::ArrayVector plain;
-          for (const auto& chunk : values->chunks()) {
-            ARROW_ASSIGN_OR_RAISE(auto array, PlainValues(chunk, pool));
-            plain.push_back(std::move(array));
+    for (const RowRange& range : rows) {
+      for (int64_t row = range.begin; row < range.end;) {
+        for (ColumnRows& column : readers) ARROW_RETURN_NOT_OK(column.Seek(row, &cutter));
+        const int64_t count = std::min(cutter.Next(row), range.end - row);
+        arrow::FieldVector fields;
+        std::vector<std::shared_ptr<arrow::ChunkedArray>> chunks;
+        for (size_t c = 0; c < columns.size(); ++c) {
+          ARROW_ASSIGN_OR_RAISE(auto values, readers[c].Next(count));
+          if (IsView(*values->type())) {
+            arrow::ArrayVector plain;
+            for (const auto& chunk : values->chunks()) {
+              ARROW_ASSIGN_OR_RAISE(auto array, PlainValues(chunk, pool));
+              plain.push_back(std::move(array));
+            }
+            values = std::make_shared<arrow::ChunkedArray>(std::move(plain),
+                                                           WithoutView(values->type()));
           }
-          values =
-              std::make_shared<arrow::ChunkedArray>(std::move(plain), WithoutView(values->type()));
+          fields.push_back(schema->GetFieldByName(columns[c])->WithType(values->type()));
+          chunks.push_back(std::move(values));
         }
-        fields.push_back(schema->GetFieldByName(columns[c])->WithType(values->type()));
-        chunks.push_back(std::move(values));
+        const auto table = arrow::Table::Make(arrow::schema(std::move(fields)), std::move(chunks));
+        arrow::TableBatchReader batches(*table);
+        while (true) {
+          ARROW_ASSIGN_OR_RAISE(const auto batch, batches.Next());
+          if (!batch) break;
+          ARROW_RETURN_NOT_OK(visit(row, *batch));
+          row += batch->num_rows();
+        }
       }
-      const auto table = arrow::Table::Make(arrow::schema(std::move(fields)), std::move(chunks));
-      arrow::TableBatchReader batches(*table);
-      while (true) {
-        ARROW_ASSIGN_OR_RAISE(const auto batch, batches.Next());
-        if (!batch) break;
-        ARROW_RETURN_NOT_OK(visit(*batch));
-      }
-      row += count;
     }
     return arrow::Status::OK();
   } catch (const parquet::ParquetStatusException& e) {

@@ -15,6 +15,7 @@
 #include "arrow/record_batch.h"
 #include "arrow/result.h"
 #include "dataset/parquet_source.h"
+#include "dataset/selected_pages.h"
 #include "floodwall/guarded_pool.h"
 
 namespace floodwall {
@@ -34,5 +35,13 @@ arrow::Status ReadRowGroup(const std::shared_ptr<ParquetSource>& file, int row_g
                            const std::vector<std::string>& columns, int64_t batch_rows,
                            GuardedPool* pool,
                            const std::function<arrow::Status(const arrow::RecordBatch&)>& visit);
+
+/// The same for some rows (ascending, apart), with the row of each batch's first. Where `pages` is
+/// given, only they are read: it has all pages of the columns that have these rows.
+arrow::Status ReadRows(
+    const std::shared_ptr<ParquetSource>& file, int row_group,
+    const std::vector<std::string>& columns, int64_t batch_rows, GuardedPool* pool,
+    const std::vector<RowRange>& rows, const SelectedPages* pages,
+    const std::function<arrow::Status(int64_t row, const arrow::RecordBatch&)>& visit);
 
 }  // namespace floodwall

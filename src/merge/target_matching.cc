@@ -41,22 +41,16 @@ class Matcher {
     KeyBatch batch_keys(context_->read_pool);
     for (size_t g = 0; g < file->row_groups.size(); ++g) {
       TargetRowGroup& group = file->row_groups[g];
-      ARROW_ASSIGN_OR_RAISE(const bool may_match,
-                            keys_.ranges.MayMatch(*source, static_cast<int>(g)));
-      if (!may_match) {
-        if (strategy_ == MergeStrategy::kFullMerge) RemoveAll(group);
-        context_->progress.Advance(0, group.num_rows);
-        continue;
-      }
-      int64_t row = 0;
+      ARROW_ASSIGN_OR_RAISE(
+          const KeptRows kept,
+          FindKeptRows(keys_.ranges, source, static_cast<int>(g), context_->read_pool));
+      if (strategy_ == MergeStrategy::kFullMerge) RemoveOthers(group, kept);
       ARROW_RETURN_NOT_OK(
-          ReadKeys(*target_, *file, source, static_cast<int>(g), {}, context_,
-                   [&](const arrow::RecordBatch& batch) -> arrow::Status {
-                     ARROW_RETURN_NOT_OK(encoder.Encode(batch.columns(), &batch_keys));
-                     ARROW_RETURN_NOT_OK(Decide(batch, batch_keys, row, file->partition, &group));
-                     row += batch.num_rows();
-                     return arrow::Status::OK();
-                   }));
+          ReadKeptKeys(*target_, *file, source, static_cast<int>(g), {}, kept, context_,
+                       [&](int64_t row, const arrow::RecordBatch& batch) -> arrow::Status {
+                         ARROW_RETURN_NOT_OK(encoder.Encode(batch.columns(), &batch_keys));
+                         return Decide(batch, batch_keys, row, file->partition, &group);
+                       }));
       group.matches.shrink_to_fit();
     }
     return arrow::Status::OK();
@@ -114,6 +108,19 @@ class Matcher {
     for (int64_t row = 0; row < group.num_rows; ++row) {
       target_->removed().Set(group.first_row + row);
     }
+  }
+
+  /// Rows that are not kept match nothing.
+  void RemoveOthers(const TargetRowGroup& group, const KeptRows& kept) {
+    int64_t row = 0;
+    const auto remove = [&](int64_t end) {
+      for (; row < end; ++row) target_->removed().Set(group.first_row + row);
+    };
+    for (const RowRange& range : kept.ranges) {
+      remove(range.begin);
+      row = range.end;
+    }
+    remove(group.num_rows);
   }
 
   arrow::Status Decide(const arrow::RecordBatch& batch, const KeyBatch& batch_keys, int64_t row,
@@ -231,19 +238,15 @@ arrow::Status ForEachTargetKey(
     ARROW_ASSIGN_OR_RAISE(
         auto opened, ParquetSource::Open(target.AbsolutePath(file), context->read_pool->budget()));
     for (size_t g = 0; g < file.row_groups.size(); ++g) {
-      int64_t first = file.row_groups[g].first_row;
-      ARROW_ASSIGN_OR_RAISE(const bool may_match, ranges.MayMatch(*opened, static_cast<int>(g)));
-      if (!may_match) {
-        context->progress.Advance(0, file.row_groups[g].num_rows);
-        continue;
-      }
-      ARROW_RETURN_NOT_OK(ReadKeys(target, file, opened, static_cast<int>(g), {}, context,
-                                   [&](const arrow::RecordBatch& batch) -> arrow::Status {
-                                     ARROW_RETURN_NOT_OK(encoder.Encode(batch.columns(), &keys));
-                                     ARROW_RETURN_NOT_OK(visit(keys, first));
-                                     first += batch.num_rows();
-                                     return arrow::Status::OK();
-                                   }));
+      const int64_t first = file.row_groups[g].first_row;
+      ARROW_ASSIGN_OR_RAISE(const KeptRows kept,
+                            FindKeptRows(ranges, opened, static_cast<int>(g), context->read_pool));
+      ARROW_RETURN_NOT_OK(
+          ReadKeptKeys(target, file, opened, static_cast<int>(g), {}, kept, context,
+                       [&](int64_t row, const arrow::RecordBatch& batch) -> arrow::Status {
+                         ARROW_RETURN_NOT_OK(encoder.Encode(batch.columns(), &keys));
+                         return visit(keys, first + row);
+                       }));
     }
   }
   return arrow::Status::OK();
@@ -253,15 +256,32 @@ arrow::Status ReadKeys(const Target& target, const TargetFile& file,
                        const std::shared_ptr<ParquetSource>& opened, int row_group,
                        const std::vector<std::string>& more, RunContext* context,
                        const std::function<arrow::Status(const arrow::RecordBatch&)>& visit) {
+  KeptRows all;
+  all.ranges = {{0, opened->row_group_rows(row_group)}};
+  return ReadKeptKeys(target, file, opened, row_group, more, all, context,
+                      [&](int64_t, const arrow::RecordBatch& batch) { return visit(batch); });
+}
+
+arrow::Status ReadKeptKeys(
+    const Target& target, const TargetFile& file, const std::shared_ptr<ParquetSource>& opened,
+    int row_group, const std::vector<std::string>& more, const KeptRows& kept, RunContext* context,
+    const std::function<arrow::Status(int64_t row, const arrow::RecordBatch&)>& visit) {
+  const int64_t all_rows = opened->row_group_rows(row_group);
+  context->bytes_read += kept.bytes_read;
+  if (kept.ranges.empty()) {
+    context->progress.Advance(kept.bytes_read, all_rows);
+    return context->progress.CheckCancelled();
+  }
   std::vector<std::string> names = context->options.key_columns;
   names.insert(names.end(), more.begin(), more.end());
   std::vector<std::string> stored;
   for (const std::string& name : names) {
     if (target.partitions().IndexOf(name) < 0) stored.push_back(name);
   }
-  const auto visit_whole = [&](int64_t rows, const arrow::RecordBatch* batch) -> arrow::Status {
+  const auto visit_whole = [&](int64_t row, int64_t rows,
+                               const arrow::RecordBatch* batch) -> arrow::Status {
     ARROW_RETURN_NOT_OK(context->progress.CheckCancelled());
-    if (batch != nullptr && stored.size() == names.size()) return visit(*batch);
+    if (batch != nullptr && stored.size() == names.size()) return visit(row, *batch);
     arrow::FieldVector fields;
     arrow::ArrayVector arrays;
     for (const std::string& name : names) {
@@ -277,27 +297,30 @@ arrow::Status ReadKeys(const Target& target, const TargetFile& file,
       fields.push_back(arrow::field(name, values->type()));
       arrays.push_back(std::move(values));
     }
-    return visit(*arrow::RecordBatch::Make(arrow::schema(fields), rows, std::move(arrays)));
+    return visit(row, *arrow::RecordBatch::Make(arrow::schema(fields), rows, std::move(arrays)));
   };
-  const int64_t rows = opened->row_group_rows(row_group);
   if (stored.empty()) {
-    for (int64_t row = 0; row < rows; row += kKeyBatchRows) {
-      ARROW_RETURN_NOT_OK(visit_whole(std::min(kKeyBatchRows, rows - row), nullptr));
+    for (const RowRange& range : kept.ranges) {
+      for (int64_t row = range.begin; row < range.end; row += kKeyBatchRows) {
+        ARROW_RETURN_NOT_OK(visit_whole(row, std::min(kKeyBatchRows, range.end - row), nullptr));
+      }
     }
   } else {
-    ARROW_RETURN_NOT_OK(ReadRowGroup(
-        opened, row_group, stored, kKeyBatchRows, context->read_pool,
-        [&](const arrow::RecordBatch& batch) { return visit_whole(batch.num_rows(), &batch); }));
+    ARROW_RETURN_NOT_OK(ReadRows(opened, row_group, stored, kKeyBatchRows, context->read_pool,
+                                 kept.ranges, kept.pages.get(),
+                                 [&](int64_t row, const arrow::RecordBatch& batch) {
+                                   return visit_whole(row, batch.num_rows(), &batch);
+                                 }));
   }
-  int64_t bytes = 0;
-  for (int c = 0; c < opened->num_columns(); ++c) {
+  int64_t bytes = kept.pages != nullptr ? kept.pages->bytes() : 0;
+  for (int c = 0; kept.pages == nullptr && c < opened->num_columns(); ++c) {
     const std::string& name = opened->schema().GetColumnRoot(c)->name();
     if (std::find(stored.begin(), stored.end(), name) != stored.end()) {
       bytes += opened->chunk_range(row_group, c).length;
     }
   }
   context->bytes_read += bytes;
-  context->progress.Advance(bytes, rows);
+  context->progress.Advance(bytes + kept.bytes_read, all_rows);
   return arrow::Status::OK();
 }
 

@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "merge/row_bitmap.h"
+#include "merge/row_group_pruning.h"
 #include "merge/source_keys.h"
 #include "merge/source_partitions.h"
 #include "merge/target.h"
@@ -40,5 +41,11 @@ arrow::Status ReadKeys(const Target& target, const TargetFile& file,
                        const std::shared_ptr<ParquetSource>& opened, int row_group,
                        const std::vector<std::string>& more, RunContext* context,
                        const std::function<arrow::Status(const arrow::RecordBatch&)>& visit);
+
+/// The same for the rows that are kept, with the row of each batch's first.
+arrow::Status ReadKeptKeys(
+    const Target& target, const TargetFile& file, const std::shared_ptr<ParquetSource>& opened,
+    int row_group, const std::vector<std::string>& more, const KeptRows& kept, RunContext* context,
+    const std::function<arrow::Status(int64_t row, const arrow::RecordBatch&)>& visit);
 
 }  // namespace floodwall
