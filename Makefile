@@ -113,6 +113,7 @@ format: $(VENV)/group-lint ## format C++ and Python
 
 bench: $(VENV)/installed $(VENV)/group-bench ## time the merge against its peers; compare monitors with the truth
 	$(PY) benchmarks/merge.py
+	$(PY) benchmarks/pruning.py
 	$(PY) benchmarks/available.py
 	@[ -e /usr/include/benchmark/benchmark.h ] || { echo "the monitor's times need apt-get install libbenchmark-dev"; exit 1; }
 	$(call configure,release)

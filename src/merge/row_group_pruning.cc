@@ -159,7 +159,12 @@ class Pruner {
       }
       kept = Intersect(kept, MayHold(*stored_[k].values, descr, indexes[k]));
     }
-    if (kept == out_.ranges) return arrow::Status::OK();
+    int64_t rows = 0;
+    for (const RowRange& range : kept) rows += range.end - range.begin;
+    // Reading around a few pages costs about what they do.
+    if (rows > file_->row_group_rows(row_group_) / kWorth * (kWorth - 1)) {
+      return arrow::Status::OK();
+    }
     auto pages = std::make_shared<SelectedPages>(file_, row_group_);
     for (size_t k = 0; k < stored_.size(); ++k) {
       ARROW_ASSIGN_OR_RAISE(const bool added, pages->Add(stored_[k].leaf, indexes[k], kept));
@@ -201,12 +206,12 @@ class Pruner {
          (*entry)->encoding != parquet_field::kEncodingPlainDictionary)) {
       return true;
     }
-    ARROW_ASSIGN_OR_RAISE(const bool all, AllInDictionary(key.leaf));
-    if (!all) return true;
-    auto found = LoadAndLook(key, **entry);
+    const auto found = LoadAndLook(key, **entry);
     // Whoever reads the rows will say what is wrong with the page.
     if (!found.ok()) return found.status().IsIOError() ? found.status() : Keep();
-    return found;
+    if (*found) return true;
+    ARROW_ASSIGN_OR_RAISE(const bool all, AllInDictionary(key.leaf));
+    return !all;
   }
 
   static arrow::Result<bool> Keep() { return true; }
