@@ -203,3 +203,20 @@ def test_partitions_whose_keys_do_not_fit(tmp_path: Path, mib: int, refused: boo
     result = merge(tmp_path, _HIVE, mib, strategy="update", key_columns=["k", "p"])
     assert (result["refused"], result["updated"]) == (refused, 200_000)
     assert result["bytes_spilled"] > 0
+
+
+@pytest.mark.parametrize("page_rows", [50, 400])
+@pytest.mark.parametrize("mib", [8, 24])
+def test_an_index_of_many_pages(tmp_path: Path, page_rows: int, mib: int) -> None:
+    """What does not fit of it is not asked; rows are found all the same."""
+    n = 400_000
+    target = pa.table({"k": range(n), "v": pa.nulls(n, pa.int8())})
+    index = {"write_page_index": True, "max_rows_per_page": page_rows}
+    write(tmp_path, target, row_group_size=n, use_dictionary=False, **index)
+    source = f"""
+table = pa.table({{"k": range(7, {n}, {n} // 50), "v": pa.array([1] * 50, pa.int8())}})
+source = lambda: table
+"""
+    result = merge(tmp_path, source, mib)
+    assert (result["inserted"], result["updated"]) == (0, 50)
+    assert pq.read_table(tmp_path)["v"].drop_null().to_pylist() == [1] * 50
