@@ -112,7 +112,7 @@ format: $(VENV)/group-lint ## format C++ and Python
 	git ls-files '*.cc' '*.h' | xargs $(VENV)/bin/clang-format -i
 
 bench: $(VENV)/installed $(VENV)/group-bench ## time the merge against its peers; compare monitors with the truth
-	$(PY) benchmarks/merge.py
+	$(PY) benchmarks/merge.py --operation upsert
 	$(PY) benchmarks/pruning.py
 	$(PY) benchmarks/available.py
 	@[ -e /usr/include/benchmark/benchmark.h ] || { echo "the monitor's times need apt-get install libbenchmark-dev"; exit 1; }

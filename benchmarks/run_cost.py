@@ -48,7 +48,10 @@ PROGRAMS = {
         "    frame.groupby(['l_returnflag', 'l_shipmode'])[['l_extendedprice', 'l_quantity']]"
         ".sum().compute()",
     ),
-    "fsspeckit merge": (PEERS["fsspeckit"].imports, PEERS["fsspeckit"].work),
+    "fsspeckit merge": (
+        PEERS["fsspeckit"].imports,
+        f"K = {list(lineitem.KEY_COLUMNS)}\n{PEERS['fsspeckit'].work['upsert']}",
+    ),
 }
 
 

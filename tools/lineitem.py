@@ -108,9 +108,19 @@ def make_source(dataset: Path, file: Path) -> None:
             ) TO '{part}' (FORMAT parquet)"""
         )
     # Back to the dataset's own types (DuckDB turned dates into timestamps).
-    schema = pq.read_schema(sorted(dataset.glob("*.parquet"))[0])
-    pq.write_table(pq.read_table(part).cast(schema), file, row_group_size=ROW_GROUP_ROWS)
+    write_like(part, pq.read_schema(sorted(dataset.glob("*.parquet"))[0]), file)
+
+
+def write_like(part: Path, schema: pa.Schema, file: Path) -> None:
+    """Turn what DuckDB wrote into a file with the types of ``schema``; ``part`` goes away."""
+    source = pq.ParquetFile(part)
+    schema = pa.schema([schema.field(name) for name in source.schema_arrow.names])
+    whole = file.with_suffix(".whole")
+    with pq.ParquetWriter(whole, schema) as writer:
+        for batch in source.iter_batches(ROW_GROUP_ROWS):
+            writer.write_table(pa.Table.from_batches([batch]).cast(schema))
     part.unlink()
+    whole.rename(file)
 
 
 def prepare(directory: Path, scale: float) -> tuple[Path, Path]:

@@ -35,6 +35,8 @@ class Outcome:
     baseline_bytes: int
     growth_bytes: int
     limited_by_cgroup: bool
+    baseline_cpu_s: float = 0
+    """What the imports took of ``cpu_s``."""
 
 
 def _make_cgroup() -> tuple[Path, str] | None:
@@ -59,6 +61,15 @@ def anonymous_bytes(pid: int) -> int:
     except (OSError, ValueError):
         pass
     return 0
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process so far; 0 when it is gone."""
+    try:
+        used = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return 0
+    return (int(used[11]) + int(used[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,6 +187,7 @@ def _run(command: list[str], arguments: list[str], limit_bytes: int) -> Outcome:
         os.close(ready_write)
         os.read(ready_read, 1)
         baseline = anonymous_bytes(child.pid)
+        baseline_cpu = cpu_seconds(child.pid)
         if group is not None:
             # The group counts what is charged from now on: the child's growth and page cache,
             # which the kernel reclaims before it kills.
@@ -190,6 +202,7 @@ def _run(command: list[str], arguments: list[str], limit_bytes: int) -> Outcome:
         return Outcome(
             watched.exit_code, stdout, watched.wall_s, watched.cpu_s, baseline,
             max(watched.peak_bytes, baseline) - baseline, group is not None,
+            baseline_cpu,
         )  # fmt: skip
     finally:
         for fd in (ready_read, go_read, go_write):
