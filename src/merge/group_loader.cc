@@ -40,29 +40,34 @@ class ResidentLoader final : public GroupLoader {
 /// Both from spill files.
 class RoutedLoader final : public GroupLoader {
  public:
-  explicit RoutedLoader(std::unique_ptr<RoutedRows> rows) : rows_(std::move(rows)) {}
+  explicit RoutedLoader(std::unique_ptr<RoutedReader> rows) : rows_(std::move(rows)) {}
   arrow::Result<std::shared_ptr<const RowSet>> Load(TargetRowGroup* group) override {
     return rows_->Load(group);
   }
 
  private:
-  std::unique_ptr<RoutedRows> rows_;
+  std::unique_ptr<RoutedReader> rows_;
 };
 
 }  // namespace
 
-arrow::Result<std::unique_ptr<GroupLoader>> GroupLoader::Make(const Target& target,
-                                                              RowSource* source,
-                                                              std::vector<std::string> columns,
-                                                              RecordSorter* matches, int64_t share,
-                                                              RunContext* context) {
+arrow::Result<std::vector<std::unique_ptr<GroupLoader>>> GroupLoader::Make(
+    const Target& target, RowSource* source, std::vector<std::string> columns,
+    RecordSorter* matches, int64_t share, int count, RunContext* context) {
+  std::vector<std::unique_ptr<GroupLoader>> out;
   if (source->resident()) {
     ARROW_ASSIGN_OR_RAISE(auto charge, Reservation::Make(context->index_pool->budget(), 0));
-    return std::make_unique<ResidentLoader>(source, matches, std::move(charge));
+    out.push_back(std::make_unique<ResidentLoader>(source, matches, std::move(charge)));
+    return out;
   }
   ARROW_ASSIGN_OR_RAISE(
-      auto rows, RoutedRows::Make(target, source, std::move(columns), matches, share, context));
-  return std::make_unique<RoutedLoader>(std::move(rows));
+      std::shared_ptr<const RoutedRows> rows,
+      RoutedRows::Make(target, source, std::move(columns), matches, share, context));
+  while (std::ssize(out) < count) {
+    ARROW_ASSIGN_OR_RAISE(auto reader, RoutedReader::Make(rows));
+    out.push_back(std::make_unique<RoutedLoader>(std::move(reader)));
+  }
+  return out;
 }
 
 }  // namespace floodwall

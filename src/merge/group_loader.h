@@ -3,8 +3,9 @@
 /// Hands the rewrite matches and source rows, one row group after another: for matches that lie in
 /// a spill file.
 ///
-/// Threading: one thread, groups in ascending order. Errors: kSpill, OutOfMemory. Memory: the
-/// matches of a row group, and the share given for rows. Lifetime: borrows source and matches.
+/// Threading: one thread a loader; of a resident source groups in ascending order. Errors: kSpill,
+/// OutOfMemory. Memory: the matches of a row group, and the share given for rows, in each loader.
+/// Lifetime: borrows source and matches.
 
 #include <cstdint>
 #include <memory>
@@ -20,11 +21,11 @@ namespace floodwall {
 
 class GroupLoader {
  public:
-  /// matches: as KeyMatch::spilled. columns: those the rewrite takes. share: memory for rows.
-  static arrow::Result<std::unique_ptr<GroupLoader>> Make(const Target& target, RowSource* source,
-                                                          std::vector<std::string> columns,
-                                                          RecordSorter* matches, int64_t share,
-                                                          RunContext* context);
+  /// matches: as KeyMatch::spilled. columns: those the rewrite takes. share: memory for the rows of
+  /// each of `count` loaders; one where the source is resident.
+  static arrow::Result<std::vector<std::unique_ptr<GroupLoader>>> Make(
+      const Target& target, RowSource* source, std::vector<std::string> columns,
+      RecordSorter* matches, int64_t share, int count, RunContext* context);
   virtual ~GroupLoader() = default;
   /// Fills group->matches; the rows are valid until the next call.
   virtual arrow::Result<std::shared_ptr<const RowSet>> Load(TargetRowGroup* group) = 0;

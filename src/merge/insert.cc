@@ -278,12 +278,14 @@ class Inserter {
     arrow::compute::ExecContext exec(context_->encode_pool);
     exec.set_use_threads(false);
     const auto visit = [&](int64_t ordinal, const arrow::RecordBatch& batch) -> arrow::Status {
+      const int64_t count = wanted_.CountRange(ordinal, ordinal + batch.num_rows());
+      if (count == batch.num_rows()) return sink(batch.column(0));
+      if (count == 0) return arrow::Status::OK();
       arrow::Int64Builder wanted(context_->encode_pool);
+      ARROW_RETURN_NOT_OK(wanted.Reserve(count));
       for (int64_t i = 0; i < batch.num_rows(); ++i) {
-        if (wanted_.Get(ordinal + i)) ARROW_RETURN_NOT_OK(wanted.Append(i));
+        if (wanted_.Get(ordinal + i)) wanted.UnsafeAppend(i);
       }
-      if (wanted.length() == batch.num_rows()) return sink(batch.column(0));
-      if (wanted.length() == 0) return arrow::Status::OK();
       ARROW_ASSIGN_OR_RAISE(auto indices, wanted.Finish());
       ARROW_ASSIGN_OR_RAISE(
           auto taken, arrow::compute::Take(*batch.column(0), *indices,

@@ -28,13 +28,17 @@ arrow::Result<std::unique_ptr<KeyIndex>> KeyIndex::Make(const KeySchema& schema,
   std::random_device device;
   index->seed_ = (static_cast<uint64_t>(device()) << 32) | device();
   index->capacity_ = capacity;
-  // Load of at most 3/4, and always an empty slot to end a search.
-  index->slots_ = capacity * kBytesPerKey / static_cast<int64_t>(sizeof(Slot)) + 2;
+  // Load of at most 24/31, and always an empty slot to end a search.
+  index->slots_ = capacity * (kBytesPerKey - 1) / static_cast<int64_t>(sizeof(Slot)) + 2;
+  index->words_ = capacity / 8 + 1;
   ARROW_ASSIGN_OR_RAISE(
       index->table_buffer_,
       arrow::AllocateBuffer(index->slots_ * static_cast<int64_t>(sizeof(Slot)), pool));
   index->table_ = reinterpret_cast<Slot*>(index->table_buffer_->mutable_data());
   std::fill_n(index->table_, index->slots_, Slot{0, 0, kNone});
+  ARROW_ASSIGN_OR_RAISE(index->filter_buffer_, arrow::AllocateBuffer(index->words_ * 8, pool));
+  index->filter_ = reinterpret_cast<uint64_t*>(index->filter_buffer_->mutable_data());
+  std::fill_n(index->filter_, index->words_, uint64_t{0});
   return index;
 }
 
@@ -52,6 +56,13 @@ int64_t KeyIndex::SlotOf(uint64_t hash) const {
   // Lemire's range reduction: any capacity, no division.
   __extension__ using Wide = unsigned __int128;
   return static_cast<int64_t>((static_cast<Wide>(hash) * static_cast<uint64_t>(slots_)) >> 64);
+}
+
+int64_t KeyIndex::WordOf(uint64_t hash) const {
+  // Other bits than SlotOf's and BitsOf's decide.
+  __extension__ using Wide = unsigned __int128;
+  return static_cast<int64_t>(
+      (static_cast<Wide>(std::rotl(hash, 32)) * static_cast<uint64_t>(words_)) >> 64);
 }
 
 int64_t KeyIndex::PartOf(const KeyBatch& batch, int64_t row, int64_t parts) {
@@ -100,11 +111,13 @@ arrow::Result<int64_t> KeyIndex::Insert(const KeyBatch& batch, int64_t row, int6
   };
   if (inlined_) {
     const InlineKey& key = batch.inlined[static_cast<size_t>(row)];
-    int64_t i = SlotOf(Hash(key));
+    const uint64_t hash = Hash(key);
+    int64_t i = SlotOf(hash);
     for (; table_[i].ordinal != kNone; i = i + 1 == slots_ ? 0 : i + 1) {
       if (table_[i].low == key.low && table_[i].high == key.high) return found(table_[i]);
     }
     table_[i] = Slot{key.low, key.high, ordinal};
+    filter_[WordOf(hash)] |= BitsOf(hash);
   } else {
     const std::string_view key = batch.Bytes(row);
     const uint64_t hash = Hash(key);
@@ -114,6 +127,7 @@ arrow::Result<int64_t> KeyIndex::Insert(const KeyBatch& batch, int64_t row, int6
     }
     ARROW_ASSIGN_OR_RAISE(const char* stored, Store(key));
     table_[i] = Slot{hash, reinterpret_cast<uint64_t>(stored), ordinal};
+    filter_[WordOf(hash)] |= BitsOf(hash);
   }
   ++size_;
   return kNone;
@@ -124,6 +138,8 @@ void KeyIndex::Find(const KeyBatch& batch, int64_t* out) const {
     for (int64_t row = 0; row < batch.length; ++row) {
       const std::string_view key = batch.Bytes(row);
       const uint64_t hash = Hash(key);
+      out[row] = kNone;
+      if (!MayHave(hash)) continue;
       int64_t i = SlotOf(hash);
       while (table_[i].ordinal != kNone && !Matches(table_[i], hash, key)) {
         i = i + 1 == slots_ ? 0 : i + 1;
@@ -132,19 +148,29 @@ void KeyIndex::Find(const KeyBatch& batch, int64_t* out) const {
     }
     return;
   }
-  // Two rounds over short stretches: the slots of a whole stretch are on their way from memory
+  // Three rounds over short stretches: the slots of a whole stretch are on their way from memory
   // before the first is looked at.
-  constexpr int64_t kStretch = 32;
-  int64_t first[kStretch];
+  constexpr int64_t kStretch = 64;
+  uint64_t hashes[kStretch];
+  int64_t candidates[kStretch];
   for (int64_t start = 0; start < batch.length; start += kStretch) {
     const int64_t n = std::min(kStretch, batch.length - start);
     for (int64_t j = 0; j < n; ++j) {
-      first[j] = SlotOf(Hash(batch.inlined[static_cast<size_t>(start + j)]));
-      __builtin_prefetch(table_ + first[j]);
+      hashes[j] = Hash(batch.inlined[static_cast<size_t>(start + j)]);
+      __builtin_prefetch(filter_ + WordOf(hashes[j]));
     }
+    int64_t count = 0;
     for (int64_t j = 0; j < n; ++j) {
+      out[start + j] = kNone;
+      candidates[count] = j;
+      const bool may = MayHave(hashes[j]);
+      if (may) __builtin_prefetch(table_ + SlotOf(hashes[j]));
+      count += may ? 1 : 0;
+    }
+    for (int64_t c = 0; c < count; ++c) {
+      const int64_t j = candidates[c];
       const InlineKey& key = batch.inlined[static_cast<size_t>(start + j)];
-      int64_t i = first[j];
+      int64_t i = SlotOf(hashes[j]);
       while (table_[i].ordinal != kNone &&
              !(table_[i].low == key.low && table_[i].high == key.high)) {
         i = i + 1 == slots_ ? 0 : i + 1;

@@ -4,10 +4,11 @@
 ///
 /// Keys are stored whole (inline up to 16 bytes, else in an arena), so every comparison is
 /// exact: no hash decides anything. The seed of the hash is random per index, so crafted
-/// keys cannot flood one bucket.
+/// keys cannot flood one bucket. A byte of filter a key answers most searches for keys that are
+/// not there without a look at the table, which the processor's caches do not hold.
 ///
 /// Threading: Insert from one thread; afterwards Find from many. Errors: OutOfMemory from the
-/// pool. Memory: kSlotBytes / load for each key, plus the bytes of keys that are not inline;
+/// pool. Memory: kBytesPerKey for each key, plus the bytes of keys that are not inline;
 /// all from the given pool. Lifetime: the pool outlives the index.
 
 #include <cstdint>
@@ -22,7 +23,7 @@ namespace floodwall {
 class KeyIndex {
  public:
   static constexpr int64_t kNone = -1;
-  /// Bytes of table for each key of an index made for that many.
+  /// Bytes of table and filter for each key of an index made for that many.
   static constexpr int64_t kBytesPerKey = 32;
 
   /// capacity: keys the table must take without growing.
@@ -59,6 +60,15 @@ class KeyIndex {
   uint64_t Hash(const InlineKey& key) const;
   uint64_t Hash(std::string_view key) const;
   int64_t SlotOf(uint64_t hash) const;
+  /// Where the filter keeps a hash, and as which bits.
+  int64_t WordOf(uint64_t hash) const;
+  static uint64_t BitsOf(uint64_t hash) {
+    return uint64_t{1} << (hash & 63) | uint64_t{1} << (hash >> 6 & 63);
+  }
+  bool MayHave(uint64_t hash) const {
+    const uint64_t bits = BitsOf(hash);
+    return (filter_[WordOf(hash)] & bits) == bits;
+  }
   bool Matches(const Slot& slot, uint64_t hash, std::string_view key) const;
   arrow::Result<const char*> Store(std::string_view key);
 
@@ -70,6 +80,9 @@ class KeyIndex {
   int64_t capacity_ = 0;
   std::shared_ptr<arrow::Buffer> table_buffer_;
   Slot* table_ = nullptr;
+  std::shared_ptr<arrow::Buffer> filter_buffer_;
+  uint64_t* filter_ = nullptr;
+  int64_t words_ = 0;
   std::vector<std::shared_ptr<arrow::Buffer>> arena_;
   int64_t arena_left_ = 0;
   char* arena_next_ = nullptr;

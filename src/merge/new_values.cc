@@ -7,6 +7,7 @@
 #include "dataset/hybrid_codec.h"
 #include "dataset/parquet_thrift.h"
 #include "merge/physical_values.h"
+#include "merge/stored_decimals.h"
 
 namespace floodwall {
 namespace {
@@ -42,7 +43,7 @@ arrow::Status NewValues::Load(size_t first) {
   std::vector<int64_t> ordinals;
   std::vector<size_t> places;
   for (size_t i = first; i < end; ++i) {
-    if (removes(i)) continue;
+    if (!Reads(i)) continue;
     ordinals.push_back((*edits_)[i].ordinal);
     places.push_back(i - first);
   }
@@ -60,11 +61,48 @@ arrow::Status NewValues::Load(size_t first) {
   values_.resize(end - first);
   if (ordinals.empty()) return arrow::Status::OK();
   if (arrow::is_binary(array_->type_id())) return ReadArray(places);
+  ARROW_ASSIGN_OR_RAISE(const bool physical, HasPhysicalLayout());
+  if (physical) {
+    ReadFixed(places);
+    return arrow::Status::OK();
+  }
   ARROW_ASSIGN_OR_RAISE(
       PlainPage page,
       EncodePlain(std::move(array_), static_cast<int64_t>(ordinals.size()), column_, pool_));
   pages_ = std::move(page.pages);
   return ReadPages(places);
+}
+
+/// Whether the values lie in memory as Parquet writes them; decimals are laid out so first.
+arrow::Result<bool> NewValues::HasPhysicalLayout() {
+  switch (column_->physical_type()) {
+    case parquet::Type::INT32:
+      return array_->type_id() == arrow::Type::INT32 || array_->type_id() == arrow::Type::DATE32;
+    case parquet::Type::INT64: return array_->type_id() == arrow::Type::INT64;
+    case parquet::Type::FLOAT: return array_->type_id() == arrow::Type::FLOAT;
+    case parquet::Type::DOUBLE: return array_->type_id() == arrow::Type::DOUBLE;
+    case parquet::Type::FIXED_LEN_BYTE_ARRAY: break;
+    default: return false;
+  }
+  ARROW_ASSIGN_OR_RAISE(const auto stored, StoredType(*column_->schema_node(), array_->type()));
+  if (stored->id() != arrow::Type::FIXED_SIZE_BINARY ||
+      static_cast<const arrow::FixedSizeBinaryType&>(*stored).byte_width() !=
+          column_->type_length()) {
+    return false;
+  }
+  ARROW_ASSIGN_OR_RAISE(array_, StoredValues(std::move(array_), stored, column_->name(), pool_));
+  return true;
+}
+
+void NewValues::ReadFixed(const std::vector<size_t>& places) {
+  const auto width = static_cast<size_t>(FixedWidth(*column_));
+  const arrow::ArrayData& data = *array_->data();
+  const char* at = data.GetValues<char>(1, 0) + static_cast<size_t>(data.offset) * width;
+  const bool nulls = array_->null_count() > 0;
+  for (size_t i = 0; i < places.size(); ++i, at += width) {
+    if (nulls && array_->IsNull(static_cast<int64_t>(i))) continue;
+    values_[places[i]] = {at, width};
+  }
 }
 
 arrow::Status NewValues::ReadArray(const std::vector<size_t>& places) {

@@ -32,6 +32,11 @@ class NewValues {
     return 3 * ColumnRecoder::SliceNeed(edits, longest);
   }
 
+  /// From now on only edits whose bit is set are read.
+  void SkipOthers(const uint8_t* bits) {
+    wanted_ = bits;
+    values_.clear();
+  }
   /// Makes an edit readable, and those behind it that are loaded with it.
   arrow::Status Seek(size_t edit) { return Holds(edit) ? arrow::Status::OK() : Load(edit); }
   bool Holds(size_t edit) const { return edit >= first_ && edit < first_ + values_.size(); }
@@ -43,6 +48,11 @@ class NewValues {
 
  private:
   arrow::Status Load(size_t first);
+  bool Reads(size_t edit) const {
+    return !removes(edit) && (wanted_ == nullptr || (wanted_[edit / 8] >> (edit % 8) & 1) != 0);
+  }
+  arrow::Result<bool> HasPhysicalLayout();
+  void ReadFixed(const std::vector<size_t>& places);
   arrow::Status ReadArray(const std::vector<size_t>& places);
   arrow::Status ReadPages(const std::vector<size_t>& places);
 
@@ -50,10 +60,11 @@ class NewValues {
   const ColumnRecoder::TakeValues* take_;
   const parquet::ColumnDescriptor* column_;
   GuardedPool* pool_;
+  const uint8_t* wanted_ = nullptr;
   // The slice.
   size_t first_ = 0;
   std::vector<std::string_view> values_;  ///< no data: null, or a removed row
-  std::shared_ptr<arrow::Array> array_;   ///< where they lie, byte arrays
+  std::shared_ptr<arrow::Array> array_;   ///< where they lie, most of them
   std::shared_ptr<arrow::Buffer> pages_;  ///< others
 };
 

@@ -77,9 +77,8 @@ arrow::Result<int64_t> PagePatcher::Need(const BaseChunk& chunk, const ChunkPage
   }
   int64_t largest = grown;  // that is compressed
   const bool byte_arrays = chunk.descr->physical_type() == parquet::Type::BYTE_ARRAY;
-  // New values: those to come, those of the page, and all once more for a dictionary.
-  int64_t need = NewValues::Need(num_edits, longest) + added_bytes +
-                 (pages.dictionary ? NewValues::Need(num_edits, longest) : 0);
+  // New values: those to come, and those of the page.
+  int64_t need = NewValues::Need(num_edits, longest) + added_bytes + num_edits / 8;
   need += pages.max_compressed_bytes + page + grown + 2 * rows +
           edits * static_cast<int64_t>(sizeof(RowEdit) + sizeof(ValueEdit) + 2);
   bool indices = false;
@@ -132,6 +131,7 @@ PagePatcher::PagePatcher(const BaseChunk* chunk, const ChunkPages* pages,
       dictionary_(pool_),
       fresh_(edits, take, chunk->descr, pool_),
       compressed_(pool_),
+      differs_(pool_),
       levels_(pool_),
       row_edits_(arrow::stl::allocator<RowEdit>(pool_)),
       value_edits_(arrow::stl::allocator<ValueEdit>(pool_)),
@@ -160,14 +160,17 @@ arrow::Result<bool> PagePatcher::Run(const Begin& begin, std::vector<uint8_t>* c
 arrow::Result<bool> PagePatcher::RunPages(const Begin& begin, std::vector<uint8_t>* changed) {
   if (pages_->num_values != chunk_->num_rows) return Corrupt("its rows are not its row group's");
   ARROW_RETURN_NOT_OK(loader_.Open(*chunk_));
+  ARROW_ASSIGN_OR_RAISE(const bool first_compares, NeedsComparison());
+  if (first_compares) ARROW_RETURN_NOT_OK(Compare());
   int64_t row = 0;
   size_t next = 0;  // edit
   for (size_t p = 0; p < pages_->data.size() && (out_ || next < edits_->size()); ++p) {
     const int64_t first_row = row;
     const size_t first = next;
     row += pages_->data[p].num_values;
-    while (next < edits_->size() && (*edits_)[next].row < row) ++next;
-    if (first == next) continue;
+    bool differs = false;
+    for (; next < edits_->size() && (*edits_)[next].row < row; ++next) differs |= MayDiffer(next);
+    if (!differs) continue;
     ARROW_RETURN_NOT_OK(context_->progress.CheckCancelled());
     ARROW_RETURN_NOT_OK(EditPage(begin, p, first, next, first_row, changed));
   }
@@ -176,6 +179,66 @@ arrow::Result<bool> PagePatcher::RunPages(const Begin& begin, std::vector<uint8_
   ARROW_RETURN_NOT_OK(out_->CopyPages(copied_, pages_->data.size()));
   ARROW_RETURN_NOT_OK(out_->Finish(only_rows_removed_));
   return true;
+}
+
+arrow::Result<bool> PagePatcher::NeedsComparison() {
+  if (!pages_->dictionary || edits_->empty()) return false;
+  ARROW_RETURN_NOT_OK(fresh_.Seek(0));
+  return !fresh_.Holds(edits_->size() - 1);
+}
+
+arrow::Status PagePatcher::Compare() {
+  const auto bytes = (std::ssize(*edits_) + 7) / 8;
+  ARROW_RETURN_NOT_OK(differs_.Resize(bytes));
+  std::memset(differs_.data(), 0, static_cast<size_t>(bytes));
+  int64_t row = 0;
+  size_t next = 0;
+  for (size_t p = 0; p < pages_->data.size() && next < edits_->size(); ++p) {
+    const int64_t first_row = row;
+    const size_t first = next;
+    row += pages_->data[p].num_values;
+    while (next < edits_->size() && (*edits_)[next].row < row) ++next;
+    if (first == next) continue;
+    ARROW_RETURN_NOT_OK(context_->progress.CheckCancelled());
+    ARROW_RETURN_NOT_OK(ComparePage(p, first, next, first_row));
+  }
+  fresh_.SkipOthers(differs_.data());
+  compared_ = true;
+  return arrow::Status::OK();
+}
+
+arrow::Status PagePatcher::ComparePage(size_t page, size_t first, size_t last, int64_t first_row) {
+  // Only those of dictionary pages have to be known beforehand.
+  bool compares = false;
+  if (pages_->data[page].dictionary_encoded()) {
+    for (size_t i = first; i < last && !compares; ++i) compares = !fresh_.removes(i);
+  }
+  if (compares) ARROW_RETURN_NOT_OK(LoadPage(page));
+  for (size_t i = first; i < last; ++i) {
+    if (compares && !fresh_.removes(i)) {
+      RowEdit edit;
+      ARROW_ASSIGN_OR_RAISE(const bool differs, ReadEdit(i, (*edits_)[i].row - first_row, &edit));
+      if (!differs) continue;
+      if (edit.value.inserts) ARROW_RETURN_NOT_OK(dictionary_.Want(edit.value.value));
+    }
+    uint8_t& bits = differs_.data()[i / 8];
+    bits = static_cast<uint8_t>(bits | 1 << (i % 8));
+  }
+  return arrow::Status::OK();
+}
+
+arrow::Result<bool> PagePatcher::ReadEdit(size_t i, int64_t row, RowEdit* out) {
+  ARROW_RETURN_NOT_OK(fresh_.Seek(i));
+  out->row = static_cast<int32_t>(row);
+  out->removes = fresh_.removes(i);
+  out->value.index = static_cast<int32_t>(levels_.ValuesBefore(row));
+  out->value.erases = levels_.defined(row);
+  out->value.inserts = !out->removes && fresh_.defined(i);
+  if (out->value.erases) {
+    ARROW_ASSIGN_OR_RAISE(out->old, values_->At(out->value.index));
+  }
+  if (out->value.inserts) out->value.value = fresh_.value(i);
+  return out->removes || out->value.erases != out->value.inserts || out->old != out->value.value;
 }
 
 arrow::Status PagePatcher::LoadPage(size_t page) {
@@ -216,21 +279,11 @@ arrow::Status PagePatcher::EditPage(const Begin& begin, size_t page, size_t firs
     return arrow::Status::OK();
   };
   for (size_t i = first; i < last; ++i) {
-    ARROW_RETURN_NOT_OK(fresh_.Seek(i));
+    if (!MayDiffer(i)) continue;
     const int64_t row = (*edits_)[i].row - first_row;
     RowEdit edit;
-    edit.row = static_cast<int32_t>(row);
-    edit.removes = fresh_.removes(i);
-    edit.value.index = static_cast<int32_t>(levels_.ValuesBefore(row));
-    edit.value.erases = levels_.defined(row);
-    edit.value.inserts = !edit.removes && fresh_.defined(i);
-    if (edit.value.erases) {
-      ARROW_ASSIGN_OR_RAISE(edit.old, values_->At(edit.value.index));
-    }
-    if (edit.value.inserts) edit.value.value = fresh_.value(i);
-    if (!edit.removes && edit.value.erases == edit.value.inserts && edit.old == edit.value.value) {
-      continue;
-    }
+    ARROW_ASSIGN_OR_RAISE(const bool differs, ReadEdit(i, row, &edit));
+    if (!differs) continue;
     // New values may be large: a page that would more than double is divided.
     const auto bytes = static_cast<int64_t>(edit.value.value.size());
     if (added + bytes > growth && row > done) ARROW_RETURN_NOT_OK(patch_until(row));
@@ -255,15 +308,12 @@ arrow::Status PagePatcher::StartChunk(const Begin& begin, size_t page, size_t fi
   ARROW_ASSIGN_OR_RAISE(ParquetAssembler * assembler, begin());
   out_->Start(assembler);
   if (!pages_->dictionary) return arrow::Status::OK();
-  ARROW_RETURN_NOT_OK(ResolveValues(page, first_edit, first_row));
+  if (!compared_) ARROW_RETURN_NOT_OK(ResolveValues(page, first_edit, first_row));
+  if (dictionary_.loaded()) ARROW_RETURN_NOT_OK(dictionary_.Resolve());
   return dictionary_.loaded() ? dictionary_.WriteTo(out_.get()) : out_->CopyDictionary();
 }
 
 arrow::Status PagePatcher::ResolveValues(size_t page, size_t first_edit, int64_t first_row) {
-  // Few edits stay where they are; of many, the values are read once more afterwards.
-  NewValues more(edits_, take_, chunk_->descr, pool_);
-  const bool few = fresh_.Holds(first_edit) && fresh_.Holds(edits_->size() - 1);
-  NewValues* values = few ? &fresh_ : &more;
   size_t next = first_edit;
   int64_t row = first_row;
   for (size_t p = page; p < pages_->data.size(); ++p) {
@@ -275,12 +325,12 @@ arrow::Status PagePatcher::ResolveValues(size_t page, size_t first_edit, int64_t
       ARROW_RETURN_NOT_OK(dictionary_.Load(*chunk_, *pages_->dictionary));
     }
     for (size_t i = first; i < next; ++i) {
-      ARROW_RETURN_NOT_OK(values->Seek(i));
-      if (values->removes(i) || !values->defined(i)) continue;
-      ARROW_RETURN_NOT_OK(dictionary_.Want(values->value(i)));
+      ARROW_RETURN_NOT_OK(fresh_.Seek(i));
+      if (fresh_.removes(i) || !fresh_.defined(i)) continue;
+      ARROW_RETURN_NOT_OK(dictionary_.Want(fresh_.value(i)));
     }
   }
-  return dictionary_.loaded() ? dictionary_.Resolve() : arrow::Status::OK();
+  return arrow::Status::OK();
 }
 
 }  // namespace floodwall

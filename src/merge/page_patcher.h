@@ -6,7 +6,9 @@
 /// CanPatch() names; the recoder does the others.
 ///
 /// One pass compares and patches: nothing is written until the first difference, so a chunk
-/// without one costs reading its touched pages.
+/// without one costs reading its touched pages. Where a dictionary, which comes before its pages,
+/// would need more new values than are held at once, they are compared in a pass of its own, so
+/// that the second one reads only those that differ.
 ///
 /// Threading: one thread a patcher. Errors: kSchemaMismatch for values that do not fit the
 /// column, kUnsupportedFile for pages that cannot be read. Lifetime: borrows everything.
@@ -15,6 +17,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "arrow/result.h"
@@ -83,8 +86,16 @@ class PagePatcher {
   arrow::Status EditPage(const Begin& begin, size_t page, size_t first, size_t last,
                          int64_t first_row, std::vector<uint8_t>* changed);
   arrow::Status LoadPage(size_t page);
+  arrow::Result<bool> NeedsComparison();
+  arrow::Status Compare();
+  arrow::Status ComparePage(size_t page, size_t first, size_t last, int64_t first_row);
+  /// What edit `i` does to row `row` of the loaded page; nothing when it changes nothing.
+  arrow::Result<bool> ReadEdit(size_t i, int64_t row, RowEdit* out);
   arrow::Status StartChunk(const Begin& begin, size_t page, size_t first_edit, int64_t first_row);
   arrow::Status ResolveValues(size_t page, size_t first_edit, int64_t first_row);
+  bool MayDiffer(size_t edit) const {
+    return !compared_ || (differs_.data()[edit / 8] >> (edit % 8) & 1) != 0;
+  }
   arrow::Status PatchPart(size_t page, int64_t begin, int64_t end);
   arrow::Status PatchRows(size_t page, int64_t begin, int64_t end, std::span<const RowEdit> edits,
                           bool whole, bool as_plain);
@@ -110,6 +121,8 @@ class PagePatcher {
   std::unique_ptr<PatchedChunk> out_;
   size_t copied_ = 0;  ///< pages before this one are written, once the chunk has begun
   bool only_rows_removed_ = true;
+  bool compared_ = false;
+  ByteBuffer differs_;  ///< once compared: a bit an edit, clear where it changes nothing
 
   // The page being worked on.
   LoadedPage page_;

@@ -8,6 +8,7 @@
 #include "arrow/table.h"
 #include "arrow/util/byte_size.h"
 #include "floodwall/bytes.h"
+#include "merge/ordinal_places.h"
 #include "merge/row_router.h"
 
 namespace floodwall {
@@ -25,11 +26,11 @@ class WindowRows final : public RowSet {
     for (size_t next = 0; next < ordinals.size();) {
       // Ordinals come in the order of positions, so most are in the window that is open. A row
       // that several windows want is the same in each.
-      ARROW_ASSIGN_OR_RAISE(const size_t count, OpenFor(ordinals.subspan(next)));
+      ARROW_ASSIGN_OR_RAISE(const auto positions, OpenFor(ordinals.subspan(next)));
       ARROW_ASSIGN_OR_RAISE(const auto rows, Column(column));
-      ARROW_ASSIGN_OR_RAISE(auto piece, TakePiece(rows, ordinals.subspan(next, count), pool));
+      ARROW_ASSIGN_OR_RAISE(auto piece, TakePiece(rows, positions, pool));
       pieces.push_back(std::move(piece));
-      next += count;
+      next += positions.size();
     }
     return pieces.size() == 1 ? pieces.front() : arrow::Concatenate(pieces, pool);
   }
@@ -40,62 +41,61 @@ class WindowRows final : public RowSet {
     const auto& typed = static_cast<const arrow::Int64Array&>(*positions);
     const std::span ordinals(typed.raw_values(), static_cast<size_t>(typed.length()));
     if (ordinals.empty()) return 0;
-    ARROW_ASSIGN_OR_RAISE(const size_t count, OpenFor(ordinals));
+    ARROW_ASSIGN_OR_RAISE(const auto open, OpenFor(ordinals));
     ARROW_ASSIGN_OR_RAISE(const auto rows, Column(column));
-    return floodwall::CountWithin(*rows, PositionsOf(ordinals.first(count)), bytes);
+    return floodwall::CountWithin(*rows, open, bytes);
   }
 
  private:
-  /// Opens the window that has the first ordinal; returns how many of the leading ones it has.
-  arrow::Result<size_t> OpenFor(std::span<const int64_t> ordinals) const {
-    size_t count = 0;
-    for (size_t tried = 0; count == 0; ++tried) {
+  /// Opens the window that has the first ordinal; returns where the leading ones are in it.
+  arrow::Result<std::vector<int64_t>> OpenFor(std::span<const int64_t> ordinals) const {
+    std::vector<int64_t> positions;
+    positions.reserve(ordinals.size());
+    for (size_t tried = 0; positions.empty(); ++tried) {
       if (tried > last_ - first_) {
         return arrow::Status::UnknownError("a matched row was not routed");
       }
       if (open_ == SIZE_MAX || tried > 0) {
         ARROW_RETURN_NOT_OK(Open(open_ == SIZE_MAX || open_ + 1 == last_ ? first_ : open_ + 1));
       }
-      while (count < ordinals.size() && IsOpen(ordinals[count])) ++count;
-    }
-    return count;
-  }
-
-  std::vector<int64_t> PositionsOf(std::span<const int64_t> ordinals) const {
-    std::vector<int64_t> positions;
-    positions.reserve(ordinals.size());
-    for (const int64_t ordinal : ordinals) {
-      positions.push_back(std::lower_bound(ordinals_.begin(), ordinals_.end(), ordinal) -
-                          ordinals_.begin());
+      for (const int64_t ordinal : ordinals) {
+        const int64_t position = places_.Find(ordinal);
+        if (position == OrdinalPlaces::kNone) break;
+        positions.push_back(position);
+      }
     }
     return positions;
-  }
-
-  bool IsOpen(int64_t ordinal) const {
-    return std::binary_search(ordinals_.begin(), ordinals_.end(), ordinal);
   }
 
   arrow::Status Open(size_t window) const {
     columns_.clear();
     held_ = 0;
-    ordinals_.clear();
+    places_ = OrdinalPlaces();
     open_ = window;
     GuardedPool* pool = routed_->context_->payload_pool;
     const RowSpill& spill = *routed_->payloads_.front();
     const int chain = static_cast<int>(window);
-    ARROW_ASSIGN_OR_RAISE(charge_, Reservation::Make(pool->budget(), spill.rows(chain) * 8));
-    ordinals_.reserve(static_cast<size_t>(spill.rows(chain)));
+    // Twice while the places are made.
+    ARROW_ASSIGN_OR_RAISE(charge_, Reservation::Make(pool->budget(), spill.rows(chain) * 16));
+    std::vector<int64_t> ordinals;
+    ordinals.reserve(static_cast<size_t>(spill.rows(chain)));
     for (const RowRegion& region : spill.regions(chain)) {
       ARROW_ASSIGN_OR_RAISE(const auto values, spill.ReadColumn(region, 0, pool));
       const auto& typed = static_cast<const arrow::Int64Array&>(*values);
-      ordinals_.insert(ordinals_.end(), typed.raw_values(), typed.raw_values() + typed.length());
+      ordinals.insert(ordinals.end(), typed.raw_values(), typed.raw_values() + typed.length());
     }
-    return arrow::Status::OK();
+    places_ = OrdinalPlaces(std::move(ordinals));
+    return charge_.Resize(spill.rows(chain) * 8);
   }
 
   /// One column of the open window; the others go when they do not fit beside it.
   arrow::Result<std::shared_ptr<arrow::ChunkedArray>> Column(int column) const {
     if (const auto known = columns_.find(column); known != columns_.end()) return known->second;
+    // Other readers count on it that this one keeps to its share.
+    if (held_ + routed_->widest_ * places_.size() > share_) {
+      columns_.clear();
+      held_ = 0;
+    }
     auto read = ReadColumn(column);
     if (read.status().IsOutOfMemory() && !columns_.empty()) {
       columns_.clear();
@@ -127,11 +127,11 @@ class WindowRows final : public RowSet {
   }
 
   arrow::Result<std::shared_ptr<arrow::Array>> TakePiece(
-      std::shared_ptr<arrow::ChunkedArray> values, std::span<const int64_t> ordinals,
+      std::shared_ptr<arrow::ChunkedArray> values, std::span<const int64_t> positions,
       arrow::MemoryPool* pool) const {
     const auto table =
         arrow::Table::Make(arrow::schema({arrow::field("", values->type())}), {values});
-    return LoadedRows(table).Take(0, PositionsOf(ordinals), pool);
+    return LoadedRows(table).Take(0, positions, pool);
   }
 
   const RoutedRows* routed_;
@@ -140,7 +140,7 @@ class WindowRows final : public RowSet {
   const int64_t share_;
   // A cache: what Take returns does not depend on it.
   mutable size_t open_ = SIZE_MAX;
-  mutable std::vector<int64_t> ordinals_;
+  mutable OrdinalPlaces places_;
   mutable Reservation charge_;
   mutable std::map<int, std::shared_ptr<arrow::ChunkedArray>> columns_;
   mutable int64_t held_ = 0;
@@ -152,40 +152,46 @@ arrow::Result<std::unique_ptr<RoutedRows>> RoutedRows::Make(const Target& target
                                                             RunContext* context) {
   auto out = std::unique_ptr<RoutedRows>(new RoutedRows());
   out->context_ = context;
-  ARROW_ASSIGN_OR_RAISE(out->records_charge_,
-                        Reservation::Make(context->payload_pool->budget(), 0));
-  ARROW_ASSIGN_OR_RAISE(out->matches_charge_,
-                        Reservation::Make(context->payload_pool->budget(), 0));
   RowRouter router(target, source, std::move(columns), matches, share, context, out.get());
   ARROW_RETURN_NOT_OK(router.Run());
   matches->Release();
   return out;
 }
 
-arrow::Status RoutedRows::LoadRecords(size_t window) {
+arrow::Result<std::unique_ptr<RoutedReader>> RoutedReader::Make(
+    std::shared_ptr<const RoutedRows> rows) {
+  const auto budget = rows->context_->payload_pool->budget();
+  auto out = std::unique_ptr<RoutedReader>(new RoutedReader(std::move(rows)));
+  ARROW_ASSIGN_OR_RAISE(out->records_charge_, Reservation::Make(budget, 0));
+  ARROW_ASSIGN_OR_RAISE(out->matches_charge_, Reservation::Make(budget, 0));
+  return out;
+}
+
+arrow::Status RoutedReader::LoadRecords(size_t window) {
   if (loaded_ == window) return arrow::Status::OK();
   loaded_ = window;
   records_.clear();
   const int stream = static_cast<int>(window);
-  const int64_t bytes = positions_->bytes(stream);
+  const int64_t bytes = routed_->positions_->bytes(stream);
   ARROW_RETURN_NOT_OK(records_charge_.Resize(bytes));
   records_ = std::vector<SpillRecord>(static_cast<size_t>(bytes) / sizeof(SpillRecord));
-  ARROW_ASSIGN_OR_RAISE(auto reader, SpillStreams::Reader::Make(positions_.get(), stream));
+  ARROW_ASSIGN_OR_RAISE(auto reader, SpillStreams::Reader::Make(routed_->positions_.get(), stream));
   ARROW_RETURN_NOT_OK(reader.Read(records_.data(), bytes));
   std::sort(records_.begin(), records_.end());
   return arrow::Status::OK();
 }
 
-arrow::Result<std::shared_ptr<const RowSet>> RoutedRows::Load(TargetRowGroup* group) {
+arrow::Result<std::shared_ptr<const RowSet>> RoutedReader::Load(TargetRowGroup* group) {
+  const std::vector<RowWindow>& windows = routed_->windows_;
   const int64_t end = group->first_row + group->num_rows;
-  const auto first = std::upper_bound(windows_.begin(), windows_.end(), group->first_row,
+  const auto first = std::upper_bound(windows.begin(), windows.end(), group->first_row,
                                       [](int64_t row, const RowWindow& w) { return row < w.last; });
   auto last = first;
   ARROW_RETURN_NOT_OK(
       matches_charge_.Resize(group->replaced * static_cast<int64_t>(sizeof(RowMatch))));
   group->matches.reserve(static_cast<size_t>(group->replaced));
-  for (; last != windows_.end() && last->first < end; ++last) {
-    ARROW_RETURN_NOT_OK(LoadRecords(static_cast<size_t>(last - windows_.begin())));
+  for (; last != windows.end() && last->first < end; ++last) {
+    ARROW_RETURN_NOT_OK(LoadRecords(static_cast<size_t>(last - windows.begin())));
     auto record = std::lower_bound(records_.begin(), records_.end(),
                                    SpillRecord{group->first_row, INT64_MIN});
     for (; record != records_.end() && record->key < end; ++record) {
@@ -195,12 +201,12 @@ arrow::Result<std::shared_ptr<const RowSet>> RoutedRows::Load(TargetRowGroup* gr
   if (static_cast<int64_t>(group->matches.size()) != group->replaced) {
     return arrow::Status::UnknownError("matched rows were lost on their way");
   }
-  const auto first_index = static_cast<size_t>(first - windows_.begin());
-  const auto last_index = static_cast<size_t>(last - windows_.begin());
+  const auto first_index = static_cast<size_t>(first - windows.begin());
+  const auto last_index = static_cast<size_t>(last - windows.begin());
   // A window of several groups keeps its columns from one to the next.
   if (rows_first_ != first_index || rows_last_ != last_index) {
     rows_.reset();
-    rows_ = std::make_shared<WindowRows>(this, first_index, last_index, share_);
+    rows_ = std::make_shared<WindowRows>(routed_.get(), first_index, last_index, routed_->share_);
     rows_first_ = first_index;
     rows_last_ = last_index;
   }

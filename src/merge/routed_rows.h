@@ -9,13 +9,15 @@
 /// another and takes its columns one by one: in memory are the positions and ordinals of a
 /// window and the columns of it that fit.
 ///
-/// Threading: one thread. Errors: kSpill, kMemoryLimitTooSmall, OutOfMemory. Memory: while routing
-/// what is free of the budget, later the share given. Lifetime: borrows everything but what it
-/// spilled.
+/// Threading: made by one thread, then read by several, each with a Reader of its own. Errors:
+/// kSpill, kMemoryLimitTooSmall, OutOfMemory. Memory: while routing what is free of the budget,
+/// later the share given for each reader. Lifetime: borrows everything but what it spilled;
+/// readers go before it.
 
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "arrow/result.h"
@@ -36,15 +38,11 @@ struct RowWindow {
 class RoutedRows {
  public:
   /// matches: ordinal and position. columns: those the rewrite takes. share: memory that rows
-  /// may take while it runs.
+  /// may take in each reader.
   static arrow::Result<std::unique_ptr<RoutedRows>> Make(const Target& target, RowSource* source,
                                                          std::vector<std::string> columns,
                                                          RecordSorter* matches, int64_t share,
                                                          RunContext* context);
-
-  /// Fills the group's matches and returns where their rows can be taken from until the next
-  /// call. Groups in ascending order.
-  arrow::Result<std::shared_ptr<const RowSet>> Load(TargetRowGroup* group);
 
   /// Bytes that a matched row takes beside its values: position, ordinal, and the ordinal again.
   static constexpr int64_t kRowBytes = 2 * sizeof(SpillRecord);
@@ -52,17 +50,34 @@ class RoutedRows {
  private:
   friend class RowRouter;
   friend class WindowRows;
+  friend class RoutedReader;
   RoutedRows() = default;
-  arrow::Status LoadRecords(size_t window);
 
   RunContext* context_ = nullptr;
   int64_t share_ = 0;
+  int64_t widest_ = 0;  ///< bytes that a value of the widest column is planned to take
   std::vector<RowWindow> windows_;
   std::unique_ptr<SpillStreams> positions_;          ///< a stream a window
   std::vector<std::unique_ptr<RowSpill>> payloads_;  ///< a chain a window; by group of columns
   std::vector<std::pair<int, int>> places_;          ///< of a source column: payload, column in it
-  size_t loaded_ = SIZE_MAX;                         ///< window whose records are loaded
-  std::vector<SpillRecord> records_;                 ///< position and ordinal, by position
+};
+
+/// What one thread holds of them.
+class RoutedReader {
+ public:
+  static arrow::Result<std::unique_ptr<RoutedReader>> Make(std::shared_ptr<const RoutedRows> rows);
+
+  /// Fills the group's matches and returns where their rows can be taken from until the next
+  /// call. Neighbouring groups one after another cost least.
+  arrow::Result<std::shared_ptr<const RowSet>> Load(TargetRowGroup* group);
+
+ private:
+  explicit RoutedReader(std::shared_ptr<const RoutedRows> rows) : routed_(std::move(rows)) {}
+  arrow::Status LoadRecords(size_t window);
+
+  std::shared_ptr<const RoutedRows> routed_;
+  size_t loaded_ = SIZE_MAX;          ///< window whose records are loaded
+  std::vector<SpillRecord> records_;  ///< position and ordinal, by position
   Reservation records_charge_;
   Reservation matches_charge_;
   std::shared_ptr<const RowSet> rows_;

@@ -46,6 +46,7 @@ arrow::Status RowRouter::CutWindows() {
     row += bytes;
     widest = std::max(widest, bytes);
   }
+  out_->widest_ = static_cast<int64_t>(widest);
   const auto rows_of = [&](double bytes) {
     return std::max<int64_t>(
         1, static_cast<int64_t>(static_cast<double>(share_) /

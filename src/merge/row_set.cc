@@ -54,8 +54,7 @@ arrow::Result<std::shared_ptr<arrow::Array>> LoadedRows::Positions(
   arrow::Int64Builder builder(pool);
   ARROW_RETURN_NOT_OK(builder.Reserve(static_cast<int64_t>(ordinals.size())));
   for (const int64_t ordinal : ordinals) {
-    builder.UnsafeAppend(std::lower_bound(ordinals_.begin(), ordinals_.end(), ordinal) -
-                         ordinals_.begin());
+    builder.UnsafeAppend(places_.Find(ordinal));
   }
   return builder.Finish();
 }

@@ -16,6 +16,7 @@
 #include "arrow/memory_pool.h"
 #include "arrow/result.h"
 #include "arrow/table.h"
+#include "merge/ordinal_places.h"
 
 namespace floodwall {
 
@@ -46,7 +47,7 @@ class LoadedRows final : public RowSet {
   explicit LoadedRows(std::shared_ptr<arrow::Table> table) : table_(std::move(table)) {}
   /// Row i of the table has ordinal ordinals[i]; ascending.
   LoadedRows(std::shared_ptr<arrow::Table> table, std::vector<int64_t> ordinals)
-      : table_(std::move(table)), ordinals_(std::move(ordinals)), sparse_(true) {}
+      : table_(std::move(table)), places_(std::move(ordinals)), sparse_(true) {}
 
   arrow::Result<std::shared_ptr<arrow::Array>> Take(int column, std::span<const int64_t> ordinals,
                                                     arrow::MemoryPool* pool) const override;
@@ -61,7 +62,7 @@ class LoadedRows final : public RowSet {
 
  private:
   std::shared_ptr<arrow::Table> table_;
-  std::vector<int64_t> ordinals_;
+  OrdinalPlaces places_;
   bool sparse_ = false;
 };
 

@@ -198,3 +198,23 @@ def test_partitioned_rows_that_may_not_move(tmp_path: Path) -> None:
             )
         messages.append(str(refused.value).split(", such as")[0])
     assert messages[0] == messages[1]
+
+
+@pytest.mark.parametrize("strategy", ["upsert", "full_merge"])
+def test_threads_share_spilled_rows_and_do_not_change_the_bytes(
+    tmp_path: Path, strategy: str
+) -> None:
+    source = rows(100_000, 400_000, tag="a new and somewhat longer")
+    source = source.set_column(
+        2, "text", [[f"{text} {text}" for text in source["text"].to_pylist()]]
+    )
+    outputs = []
+    for threads in (1, 2, 3):
+        root = lay_out(tmp_path / str(threads), total=400_000, files=5)
+        options = {"max_memory": "64MiB", "threads": threads}
+        result = floodwall.merge(stream(source), root, strategy, "id", **options)
+        assert result.bytes_spilled > 0
+        assert result.peak_memory_bytes <= 64 << 20
+        outputs.append((parts(root), counts(result)))
+    assert outputs[1] == outputs[0]
+    assert outputs[2] == outputs[0]
