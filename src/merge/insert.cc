@@ -128,6 +128,8 @@ class Inserter {
       window_rows_ = fits;
       return arrow::Status::OK();
     }
+    // Each column of a single row group is read once anyway: no need to hold them all.
+    if (count <= group_rows_) return arrow::Status::OK();
     window_rows_ = fits >= count ? count : fits / group_rows_ * group_rows_;
     return arrow::Status::OK();
   }
