@@ -69,6 +69,12 @@ enum class PartitionMoves {
   kError,  ///< PartitionMove with examples
 };
 
+/// What a reader can meet while a merge publishes.
+enum class Snapshot {
+  kInPlace,   ///< old and new files for some milliseconds, each of them whole
+  kExchange,  ///< the old directory or the new one: a whole new one takes its place in one step
+};
+
 /// Where a merge is. Everything that is not known yet is 0.
 struct MergeProgress {
   std::string phase;  ///< "plan" "spool" "ingest" "match" "rewrite" "insert" "commit" "done"
@@ -144,6 +150,10 @@ struct MergeOptions {
   /// tokens are remembered; a source without rows leaves none.
   std::string idempotency_token;
   static constexpr size_t kMaxTokenBytes = 1024;
+
+  /// kExchange needs Linux, a file system with hard links and RENAME_EXCHANGE, and a directory that
+  /// is no link and no mount point, in one that can be written; else it is refused at the start.
+  Snapshot snapshot = Snapshot::kInPlace;
 
   /// Where what does not fit in memory is written; empty: `_floodwall/` in the dataset. Made when
   /// missing. Files there have no names: they are gone when the merge ends, however it ends.

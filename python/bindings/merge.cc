@@ -97,6 +97,9 @@ void BindMerge(nb::module_& m) {
   nb::enum_<PartitionMoves>(m, "PartitionMoves")
       .value("move", PartitionMoves::kMove)
       .value("error", PartitionMoves::kError);
+  nb::enum_<Snapshot>(m, "Snapshot")
+      .value("in_place", Snapshot::kInPlace)
+      .value("exchange", Snapshot::kExchange);
 
   nb::class_<MergeOptions>(m, "MergeOptions")
       .def(nb::init<>())
@@ -114,6 +117,7 @@ void BindMerge(nb::module_& m) {
       .def_rw("partition_moves", &MergeOptions::partition_moves)
       .def_rw("max_rows_per_file", &MergeOptions::max_rows_per_file)
       .def_rw("row_group_bytes", &MergeOptions::row_group_bytes)
+      .def_rw("snapshot", &MergeOptions::snapshot)
       .def_rw("idempotency_token", &MergeOptions::idempotency_token)
       .def_rw("spill_directory", &MergeOptions::spill_directory)
       .def_rw("max_spill_bytes", &MergeOptions::max_spill_bytes)

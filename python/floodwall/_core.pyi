@@ -293,6 +293,11 @@ class PartitionMoves(enum.Enum):
 
     error = 1
 
+class Snapshot(enum.Enum):
+    in_place = 0
+
+    exchange = 1
+
 class MergeOptions:
     def __init__(self) -> None: ...
 
@@ -379,6 +384,12 @@ class MergeOptions:
 
     @row_group_bytes.setter
     def row_group_bytes(self, arg: int, /) -> None: ...
+
+    @property
+    def snapshot(self) -> Snapshot: ...
+
+    @snapshot.setter
+    def snapshot(self, arg: Snapshot, /) -> None: ...
 
     @property
     def idempotency_token(self) -> str: ...

@@ -118,6 +118,7 @@ def merge(
     spill_directory: str | os.PathLike[str] | None = None,
     max_spill: int | str | None = None,
     threads: int | None = None,
+    snapshot: str = "in_place",
     idempotency_token: str | None = None,
     memory_monitor: MemoryMonitor | None = None,
     progress: Callable[[MergeProgress], object] | bool | None = None,
@@ -167,6 +168,11 @@ def merge(
             90 % of the free space.
         threads: Files worked on at once; default the CPUs this process may use. They share the
             bound and never change the bytes written.
+        snapshot: What readers meet while the merge publishes: ``"in_place"``, for milliseconds old
+            and new files, each of them whole; ``"exchange"``, the old directory or the new one.
+            The latter builds the new directory beside the dataset, with hard links of files that
+            stay, and changes the two in one step. It needs Linux, a file system that can do so, and
+            a directory that is no link and no mount point, in one that can be written.
         idempotency_token: A name of this merge, such as a message's id. If a merge with it was
             committed to the dataset, also by a process that was killed before it could answer,
             nothing is done and that merge's result is returned (``already_committed``). Another
@@ -207,6 +213,7 @@ def merge(
         spill_directory=spill_directory,
         max_spill=max_spill,
         threads=threads,
+        snapshot=snapshot,
         idempotency_token=idempotency_token,
     )
     source, kind = open_source(data)

@@ -106,6 +106,7 @@ def make_options(
     spill_directory: str | os.PathLike[str] | None,
     max_spill: int | str | None,
     threads: int | None,
+    snapshot: str,
     idempotency_token: str | None,
 ) -> _core.MergeOptions:
     """Return the arguments of ``merge`` for the core, or refuse them."""
@@ -138,6 +139,7 @@ def make_options(
     if max_spill is not None:
         options.max_spill_bytes = to_bytes("max_spill", max_spill)
     options.threads = 0 if threads is None else positive("threads", threads)
+    options.snapshot = choose("snapshot", snapshot, _core.Snapshot)
     if idempotency_token is not None:
         if not isinstance(idempotency_token, str):
             raise TypeError(f"idempotency_token must be text, got {idempotency_token!r}")

@@ -107,6 +107,7 @@ def plan_merge(
     spill_directory: str | os.PathLike[str] | None = None,
     max_spill: int | str | None = None,
     threads: int | None = None,
+    snapshot: str = "in_place",
     idempotency_token: str | None = None,
     memory_monitor: MemoryMonitor | None = None,
     progress: Callable[[MergeProgress], object] | None = None,
@@ -146,6 +147,7 @@ def plan_merge(
         spill_directory=spill_directory,
         max_spill=max_spill,
         threads=threads,
+        snapshot=snapshot,
         idempotency_token=idempotency_token,
     )
     source, kind = open_source(data)

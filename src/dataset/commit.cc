@@ -1,19 +1,19 @@
 #include "dataset/commit.h"
 
-#include <dirent.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <fstream>
+#include <functional>
 #include <random>
 #include <set>
 #include <sstream>
 
 #include "dataset/commit_records.h"
+#include "dataset/exchange.h"
 #include "dataset/journal.h"
+#include "dataset/tree.h"
 #include "floodwall/error.h"
 
 namespace floodwall {
@@ -21,57 +21,12 @@ namespace {
 
 std::string ControlDirectory(const std::string& root) { return root + "/_floodwall"; }
 std::string CommittedPath(const std::string& root) { return ControlDirectory(root) + "/committed"; }
+constexpr char kStagePrefix[] = "stage-";
 std::string StageDirectory(const std::string& root, const std::string& token) {
-  return ControlDirectory(root) + "/stage-" + token;
+  return ControlDirectory(root) + "/" + kStagePrefix + token;
 }
 
-bool Exists(const std::string& path, int64_t* size = nullptr) {
-  struct stat info{};
-  if (::stat(path.c_str(), &info) != 0) return false;
-  if (size != nullptr) *size = info.st_size;
-  return true;
-}
-
-std::string ParentOf(const std::string& path) { return path.substr(0, path.rfind('/')); }
-
-std::vector<std::string> NamesIn(const std::string& directory) {
-  std::vector<std::string> names;
-  std::unique_ptr<DIR, int (*)(DIR*)> handle(::opendir(directory.c_str()), ::closedir);
-  if (!handle) return names;
-  while (const dirent* entry = ::readdir(handle.get())) {
-    const std::string name = entry->d_name;
-    if (name != "." && name != "..") names.push_back(name);
-  }
-  return names;
-}
-
-/// Removes a stage with all its files; returns their bytes.
-arrow::Result<int64_t> RemoveStage(Storage* storage, const std::string& stage) {
-  int64_t bytes = 0;
-  for (const std::string& name : NamesIn(stage)) {
-    int64_t size = 0;
-    const std::string path = stage + "/" + name;
-    if (Exists(path, &size)) bytes += size;
-    ARROW_RETURN_NOT_OK(storage->Unlink(path));
-  }
-  ARROW_RETURN_NOT_OK(storage->RemoveDirectory(stage));
-  return bytes;
-}
-
-/// Creates the directories of `relative_path` below root; names the ones it touched.
-arrow::Status CreateParents(Storage* storage, const std::string& root,
-                            const std::string& relative_path, std::set<std::string>* touched) {
-  for (size_t slash = relative_path.find('/'); slash != std::string::npos;
-       slash = relative_path.find('/', slash + 1)) {
-    const std::string directory = root + "/" + relative_path.substr(0, slash);
-    if (Exists(directory)) continue;
-    ARROW_RETURN_NOT_OK(storage->CreateDirectory(directory));
-    touched->insert(ParentOf(directory));
-  }
-  return arrow::Status::OK();
-}
-
-/// Everything after the commit point. Each step may have been done before.
+/// Puts staged files in place. Each step may have been done before.
 arrow::Status RollForward(Storage* storage, const std::string& root, const Journal& journal,
                           RecoveryResult* result) {
   const std::string stage = StageDirectory(root, journal.token);
@@ -112,9 +67,18 @@ arrow::Status RollForward(Storage* storage, const std::string& root, const Journ
   if (!journal.record_token.empty()) {
     ARROW_RETURN_NOT_OK(CommitRecords::Write(storage, root, journal.record_token, journal.record));
   }
+  return arrow::Status::OK();
+}
+
+/// Completes a commit that has passed its commit point, and forgets it.
+arrow::Status Complete(Storage* storage, const std::string& root, const Journal& journal,
+                       RecoveryResult* result) {
+  ARROW_RETURN_NOT_OK(journal.exchange ? SnapshotExchange::Finish(storage, root, journal, result)
+                                       : RollForward(storage, root, journal, result));
   ARROW_RETURN_NOT_OK(storage->Unlink(CommittedPath(root)));
   ARROW_RETURN_NOT_OK(storage->SyncDirectory(ControlDirectory(root)));
-  ARROW_ASSIGN_OR_RAISE(const int64_t removed, RemoveStage(storage, stage));
+  ARROW_ASSIGN_OR_RAISE(const int64_t removed,
+                        RemoveTree(storage, StageDirectory(root, journal.token)));
   result->staged_bytes_removed += removed;
   return arrow::Status::OK();
 }
@@ -129,14 +93,20 @@ arrow::Result<RecoveryResult> RecoverLocked(Storage* storage, const std::string&
     text << in.rdbuf();
     if (!in) return MakeOsError(ErrorKind::kCommit, EIO, "cannot read the journal", committed);
     ARROW_ASSIGN_OR_RAISE(const Journal journal, Journal::Parse(text.str(), committed));
-    ARROW_RETURN_NOT_OK(RollForward(storage, root, journal, &result));
+    ARROW_RETURN_NOT_OK(Complete(storage, root, journal, &result));
     result.action = RecoveryAction::kRolledForward;
   }
   for (const std::string& name : NamesIn(ControlDirectory(root))) {
     const std::string path = ControlDirectory(root) + "/" + name;
     // Spill files have no names; a killed merge leaves their directory, at most with one file.
-    if (name.rfind("stage-", 0) == 0 || name.rfind("spill-", 0) == 0) {
-      ARROW_ASSIGN_OR_RAISE(const int64_t bytes, RemoveStage(storage, path));
+    const bool staged = name.rfind(kStagePrefix, 0) == 0;
+    if (staged || name.rfind("spill-", 0) == 0) {
+      if (staged) {
+        const std::string token = name.substr(std::strlen(kStagePrefix));
+        ARROW_ASSIGN_OR_RAISE(const int64_t built, SnapshotExchange::Discard(storage, root, token));
+        result.staged_bytes_removed += built;
+      }
+      ARROW_ASSIGN_OR_RAISE(const int64_t bytes, RemoveTree(storage, path));
       result.staged_bytes_removed += bytes;
     } else if (name.rfind("journal-", 0) == 0) {
       ARROW_RETURN_NOT_OK(storage->Unlink(path));
@@ -162,20 +132,33 @@ struct Commit::State {
   std::string root;
   std::string token;
   std::atomic<int> next_name{0};
+  Snapshot snapshot;
+  std::function<arrow::Status()> check_stop;
   Journal journal;
   bool committed = false;
+
+  arrow::Status CheckUnchanged(const std::vector<DatasetFile>& expected) const;
+  arrow::Status WriteJournal();
+  arrow::Status PublishInPlace();
+  arrow::Status PublishByExchange(const std::vector<DatasetFile>& expected);
 };
 
-arrow::Result<std::unique_ptr<Commit>> Commit::Begin(Storage* storage, const std::string& root) {
+arrow::Result<std::unique_ptr<Commit>> Commit::Begin(Storage* storage, const std::string& root,
+                                                     Snapshot snapshot) {
   ARROW_RETURN_NOT_OK(RecoverLocked(storage, root));
-  auto commit = std::unique_ptr<Commit>(new Commit(storage, root, MakeToken()));
-  ARROW_RETURN_NOT_OK(storage->CreateDirectory(StageDirectory(root, commit->state_->token)));
+  auto commit = std::unique_ptr<Commit>(new Commit(storage, root, MakeToken(), snapshot));
+  const std::string stage = StageDirectory(root, commit->state_->token);
+  ARROW_RETURN_NOT_OK(storage->CreateDirectory(stage));
+  if (snapshot == Snapshot::kExchange) {
+    ARROW_RETURN_NOT_OK(SnapshotExchange::Probe(storage, root, stage + "/probe"));
+  }
   return commit;
 }
 
-Commit::Commit(Storage* storage, std::string root, std::string token)
+Commit::Commit(Storage* storage, std::string root, std::string token, Snapshot snapshot)
     : state_(std::make_unique<State>()) {
   state_->storage = storage;
+  state_->snapshot = snapshot;
   state_->root = std::move(root);
   state_->token = std::move(token);
   state_->journal.token = state_->token;
@@ -185,7 +168,15 @@ Commit::~Commit() {
   if (state_->committed) return;
   // Best effort: what stays is removed by the next merge or recovery.
   (void)state_->storage->Unlink(ControlDirectory(state_->root) + "/journal-" + state_->token);
-  (void)RemoveStage(state_->storage, StageDirectory(state_->root, state_->token));
+  if (state_->snapshot == Snapshot::kExchange &&
+      !SnapshotExchange::Discard(state_->storage, state_->root, state_->token).ok()) {
+    return;  // recovery finds the sibling by the stage
+  }
+  (void)RemoveTree(state_->storage, StageDirectory(state_->root, state_->token));
+}
+
+void Commit::StopWhen(std::function<arrow::Status()> check_stop) {
+  state_->check_stop = std::move(check_stop);
 }
 
 std::string Commit::StagePath() {
@@ -212,18 +203,52 @@ void Commit::Record(std::string token, std::string text) {
   state_->journal.record = std::move(text);
 }
 
-arrow::Status Commit::Publish(const std::vector<DatasetFile>& expected) {
-  State& s = *state_;
+arrow::Status Commit::State::CheckUnchanged(const std::vector<DatasetFile>& expected) const {
   for (const DatasetFile& file : expected) {
-    auto now = StatDatasetFile(s.root, file.relative_path);
+    auto now = StatDatasetFile(root, file.relative_path);
     if (!now.ok() || now->version != file.version) {
       return MakeError(
           ErrorKind::kConflict,
           "a file of the dataset was changed by somebody else during the merge, nothing "
           "was published: '" +
-              s.root + "/" + file.relative_path + "'");
+              root + "/" + file.relative_path + "'");
     }
   }
+  return arrow::Status::OK();
+}
+
+arrow::Status Commit::State::WriteJournal() {
+  const std::string pending = ControlDirectory(root) + "/journal-" + token;
+  const std::string text = journal.Serialize();
+  ARROW_ASSIGN_OR_RAISE(auto file, storage->CreateFile(pending, 0644));
+  ARROW_RETURN_NOT_OK(file->Write(text.data(), static_cast<int64_t>(text.size())));
+  ARROW_RETURN_NOT_OK(file->Sync());
+  ARROW_RETURN_NOT_OK(file->Close());
+  // The stage's own name and the journal's must be on the device before `committed` is.
+  ARROW_RETURN_NOT_OK(storage->SyncDirectory(ControlDirectory(root)));
+  return storage->Rename(pending, CommittedPath(root));
+}
+
+arrow::Status Commit::State::PublishInPlace() {
+  ARROW_RETURN_NOT_OK(WriteJournal());
+  committed = true;
+  return storage->SyncDirectory(ControlDirectory(root));
+}
+
+arrow::Status Commit::State::PublishByExchange(const std::vector<DatasetFile>& expected) {
+  // Recovery finds the sibling by the stage's name: that must be on the device first.
+  ARROW_RETURN_NOT_OK(storage->SyncDirectory(ControlDirectory(root)));
+  ARROW_RETURN_NOT_OK(
+      SnapshotExchange::Build(storage, root, StageDirectory(root, token), &journal, check_stop));
+  ARROW_RETURN_NOT_OK(CheckUnchanged(expected));
+  ARROW_RETURN_NOT_OK(SnapshotExchange::Swap(storage, root, token));
+  committed = true;
+  return arrow::Status::OK();
+}
+
+arrow::Status Commit::Publish(const std::vector<DatasetFile>& expected) {
+  State& s = *state_;
+  ARROW_RETURN_NOT_OK(s.CheckUnchanged(expected));
   const std::string stage = StageDirectory(s.root, s.token);
   for (const JournalPut& put : s.journal.puts) {
     int64_t size = 0;
@@ -233,19 +258,11 @@ arrow::Status Commit::Publish(const std::vector<DatasetFile>& expected) {
     }
   }
   ARROW_RETURN_NOT_OK(s.storage->SyncDirectory(stage));
-  const std::string pending = ControlDirectory(s.root) + "/journal-" + s.token;
-  const std::string text = s.journal.Serialize();
-  ARROW_ASSIGN_OR_RAISE(auto file, s.storage->CreateFile(pending, 0644));
-  ARROW_RETURN_NOT_OK(file->Write(text.data(), static_cast<int64_t>(text.size())));
-  ARROW_RETURN_NOT_OK(file->Sync());
-  ARROW_RETURN_NOT_OK(file->Close());
-  // The stage's own name and the journal's must be on the device before `committed` is.
-  ARROW_RETURN_NOT_OK(s.storage->SyncDirectory(ControlDirectory(s.root)));
-  ARROW_RETURN_NOT_OK(s.storage->Rename(pending, CommittedPath(s.root)));
-  s.committed = true;
+  arrow::Status status =
+      s.snapshot == Snapshot::kExchange ? s.PublishByExchange(expected) : s.PublishInPlace();
+  if (!s.committed) return status;
   RecoveryResult published;
-  arrow::Status status = s.storage->SyncDirectory(ControlDirectory(s.root));
-  if (status.ok()) status = RollForward(s.storage, s.root, s.journal, &published);
+  if (status.ok()) status = Complete(s.storage, s.root, s.journal, &published);
   if (status.ok()) {
     if (!s.journal.record_token.empty()) CommitRecords::Prune(s.storage, s.root);
     return status;

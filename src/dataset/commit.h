@@ -9,13 +9,14 @@
 /// to `committed` and sync `_floodwall/` (the commit point); rename staged files into place, unlink
 /// removed ones, sync every touched directory; write the record (commit_records.h); unlink
 /// `committed`; remove the stage. Every step after the commit point is idempotent, so recovery
-/// repeats it from the start.
+/// repeats it from the start. Snapshot::kExchange has another commit point: see exchange.h.
 ///
 /// Threading: one Commit belongs to one thread, StagePath to any. Errors: kCommit with
 /// os_error, kConflict when another writer holds the lock or changed a file.
 /// Lifetime: a Commit that was not published removes its stage when destroyed.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,6 +25,7 @@
 #include "arrow/status.h"
 #include "dataset/listing.h"
 #include "dataset/storage.h"
+#include "floodwall/merge_options.h"
 #include "floodwall/recovery.h"
 
 namespace floodwall {
@@ -56,7 +58,8 @@ class Commit {
  public:
   /// Rolls an earlier commit forward or cleans it away, then opens a stage. The lock must
   /// be held and outlive the commit.
-  static arrow::Result<std::unique_ptr<Commit>> Begin(Storage* storage, const std::string& root);
+  static arrow::Result<std::unique_ptr<Commit>> Begin(Storage* storage, const std::string& root,
+                                                      Snapshot snapshot = Snapshot::kInPlace);
   ~Commit();
   Commit(const Commit&) = delete;
   Commit& operator=(const Commit&) = delete;
@@ -72,6 +75,9 @@ class Commit {
   /// caller's token.
   void Record(std::string token, std::string text);
 
+  /// Asked while Publish builds the next version for an exchange; an error stops it.
+  void StopWhen(std::function<arrow::Status()> check_stop);
+
   /// Checks that each file of `expected` is still that version (kConflict if not), that
   /// each staged file has its size, then goes through the protocol above. On an error
   /// before the commit point nothing has changed; after it, recovery completes the work,
@@ -79,7 +85,7 @@ class Commit {
   arrow::Status Publish(const std::vector<DatasetFile>& expected);
 
  private:
-  Commit(Storage* storage, std::string root, std::string token);
+  Commit(Storage* storage, std::string root, std::string token, Snapshot snapshot);
   struct State;
   std::unique_ptr<State> state_;
 };

@@ -100,6 +100,8 @@ std::string Journal::Serialize() const {
   if (!record_token.empty()) {
     out += "record " + EncodeWord(record_token) + " " + EncodeWord(record) + "\n";
   }
+  if (exchange) out += "exchange\n";
+  for (const std::string& path : keeps) out += "keep " + EncodeWord(path) + "\n";
   return out + "end " + Hex(XXH3_64bits(out.data(), out.size())) + "\n";
 }
 
@@ -129,12 +131,14 @@ arrow::Result<Journal> Journal::Parse(std::string_view text, const std::string& 
         return bad("line " + std::to_string(line_number + 1));
       }
       journal.puts.push_back(std::move(put));
-    } else if (words[0] == "remove" && words.size() == 2) {
+    } else if (words[0] == "exchange" && words.size() == 1) {
+      journal.exchange = true;
+    } else if ((words[0] == "remove" || words[0] == "keep") && words.size() == 2) {
       std::string path;
       if (!DecodeWord(words[1], &path) || !IsInside(path)) {
         return bad("line " + std::to_string(line_number + 1));
       }
-      journal.removes.push_back(std::move(path));
+      (words[0] == "keep" ? journal.keeps : journal.removes).push_back(std::move(path));
     } else if (words[0] == "record" && words.size() == 3 && journal.record_token.empty()) {
       if (!DecodeWord(words[1], &journal.record_token) || !DecodeWord(words[2], &journal.record)) {
         return bad("line " + std::to_string(line_number + 1));

@@ -8,6 +8,8 @@
 ///   put <size> <footer checksum, hex> <staged name> <relative path>
 ///   remove <relative path>
 ///   record <token of the caller> <text>            (at most one)
+///   exchange                                       (at most one: the commit was one, see
+///   exchange.h) keep <relative path>                           (a file that both versions have)
 ///   end <XXH3-64 of everything before this line, hex>
 /// Names and paths are percent-encoded, so any byte may occur in them.
 ///
@@ -36,6 +38,8 @@ struct Journal {
   std::vector<std::string> removes;
   std::string record_token;  ///< empty: nothing is recorded
   std::string record;
+  bool exchange = false;
+  std::vector<std::string> keeps;  ///< with exchange: every file that stays, data or not
 
   std::string Serialize() const;
   /// `where` names the text in errors.

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "dataset/directory_attributes.h"
 #include "floodwall/bytes.h"
 #include "floodwall/error.h"
 
@@ -17,6 +19,7 @@ namespace {
 
 constexpr int64_t kCopyStep = 64 * kMiB;
 constexpr int64_t kCopyBuffer = kMiB;
+constexpr unsigned kExchange = 2;  // RENAME_EXCHANGE of linux/fs.h
 
 arrow::Status Failed(int error, const char* what, const std::string& path) {
   return MakeOsError(ErrorKind::kCommit, error, what, path);
@@ -129,8 +132,8 @@ class PosixStorage final : public Storage {
     if (::unlink(path.c_str()) != 0 && errno != ENOENT) return Failed(errno, "cannot remove", path);
     return arrow::Status::OK();
   }
-  arrow::Status CreateDirectory(const std::string& path) override {
-    if (::mkdir(path.c_str(), 0777) != 0 && errno != EEXIST) {
+  arrow::Status CreateDirectory(const std::string& path, mode_t mode) override {
+    if (::mkdir(path.c_str(), mode) != 0 && errno != EEXIST) {
       return Failed(errno, "cannot create directory", path);
     }
     return arrow::Status::OK();
@@ -148,6 +151,28 @@ class PosixStorage final : public Storage {
     ::close(fd);
     // Some file systems have nothing to sync in a directory and say so.
     if (error != 0 && error != EINVAL) return Failed(error, "cannot sync directory", path);
+    return arrow::Status::OK();
+  }
+  arrow::Status Link(const std::string& from, const std::string& to) override {
+    if (::linkat(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), 0) != 0) {
+      return Failed(errno, "cannot link", from);
+    }
+    return arrow::Status::OK();
+  }
+  arrow::Status Exchange(const std::string& one, const std::string& other) override {
+    // Not through renameat2(3), which not every C library has.
+    if (::syscall(SYS_renameat2, AT_FDCWD, one.c_str(), AT_FDCWD, other.c_str(), kExchange) != 0) {
+      return Failed(errno, "cannot exchange", other);
+    }
+    return arrow::Status::OK();
+  }
+  arrow::Status CopyAttributes(const std::string& from, const std::string& to) override {
+    const int error = CopyDirectoryAttributes(from, to);
+    if (error != 0) return Failed(error, "cannot copy the attributes of directory", from);
+    return arrow::Status::OK();
+  }
+  arrow::Status SetMode(const std::string& path, mode_t mode) override {
+    if (::chmod(path.c_str(), mode) != 0) return Failed(errno, "cannot set the mode of", path);
     return arrow::Status::OK();
   }
 };

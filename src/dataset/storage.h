@@ -52,10 +52,19 @@ class Storage {
   /// Absent is success: recovery repeats steps.
   virtual arrow::Status Unlink(const std::string& path) = 0;
   /// Existing is success.
-  virtual arrow::Status CreateDirectory(const std::string& path) = 0;
+  virtual arrow::Status CreateDirectory(const std::string& path, mode_t mode) = 0;
+  arrow::Status CreateDirectory(const std::string& path) { return CreateDirectory(path, 0777); }
   /// Absent is success; not empty is an error.
   virtual arrow::Status RemoveDirectory(const std::string& path) = 0;
   virtual arrow::Status SyncDirectory(const std::string& path) = 0;
+  /// Another name for a file; a symbolic link gets the name itself.
+  virtual arrow::Status Link(const std::string& from, const std::string& to) = 0;
+  /// Two existing directories change their places in one step.
+  virtual arrow::Status Exchange(const std::string& one, const std::string& other) = 0;
+  /// Gives the directory `to` the owner, group, access control lists, extended attributes and mode
+  /// of the directory `from`. Labels that only the system may set are left to it.
+  virtual arrow::Status CopyAttributes(const std::string& from, const std::string& to) = 0;
+  virtual arrow::Status SetMode(const std::string& path, mode_t mode) = 0;
 };
 
 }  // namespace floodwall

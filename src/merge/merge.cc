@@ -6,6 +6,8 @@
 #include "arrow/compute/initialize.h"
 #include "arrow/table.h"
 #include "dataset/commit.h"
+#include "dataset/exchange.h"
+#include "dataset/tree.h"
 #include "floodwall/error.h"
 #include "merge/insert.h"
 #include "merge/key_matching.h"
@@ -97,6 +99,9 @@ class MergeRun {
     ARROW_ASSIGN_OR_RAISE(source_, RowSource::Make(merge_source, &context_));
     ARROW_ASSIGN_OR_RAISE(const bool any, CheckInputs(*source_, listing, path, options_));
     if (!any) return NothingToDo(listing);
+    if (options_.snapshot == Snapshot::kExchange) {
+      ARROW_RETURN_NOT_OK(SnapshotExchange::Check(listing));
+    }
     if (!listing.exists) ARROW_RETURN_NOT_OK(CreateRoot(listing.root));
     ARROW_RETURN_NOT_OK(OpenTarget(path));
     // Whoever held the lock may have had the same token.
@@ -128,7 +133,7 @@ class MergeRun {
   arrow::Status OpenTarget(const std::string& path) {
     ARROW_ASSIGN_OR_RAISE(DatasetListing listing, ListDataset(path));
     ARROW_ASSIGN_OR_RAISE(lock_, DatasetLock::Acquire(storage_, listing.root));
-    ARROW_ASSIGN_OR_RAISE(commit_, Commit::Begin(storage_, listing.root));
+    ARROW_ASSIGN_OR_RAISE(commit_, Commit::Begin(storage_, listing.root, options_.snapshot));
     // Recovery may have just completed an earlier merge.
     ARROW_ASSIGN_OR_RAISE(listing, ListDataset(path));
     ARROW_ASSIGN_OR_RAISE(target_, Target::Open(std::move(listing), *source_->schema(), &context_));
@@ -147,10 +152,15 @@ class MergeRun {
   arrow::Status CreateRoot(const std::string& root) {
     for (size_t slash = root.find('/', 1); slash != std::string::npos;
          slash = root.find('/', slash + 1)) {
-      // Parents that exist but cannot be written are no error here; the last step tells.
-      (void)storage_->CreateDirectory(root.substr(0, slash));
+      ARROW_RETURN_NOT_OK(CreateDurably(root.substr(0, slash)));
     }
-    return storage_->CreateDirectory(root);
+    return CreateDurably(root);
+  }
+
+  arrow::Status CreateDurably(const std::string& directory) {
+    if (Exists(directory)) return arrow::Status::OK();
+    ARROW_RETURN_NOT_OK(storage_->CreateDirectory(directory));
+    return storage_->SyncDirectory(ParentOf(directory));
   }
 
   arrow::Result<MergeResult> NothingToDo(const DatasetListing& listing) {
@@ -281,6 +291,7 @@ class MergeRun {
     StartPhase("commit");
     ARROW_RETURN_NOT_OK(context_.progress.CheckCancelled());
     NoteFigures();
+    commit_->StopWhen([this] { return context_.progress.CheckCancelled(); });
     ARROW_RETURN_NOT_OK(
         PublishFiles(target_, rewritten, inserted, options_, commit_.get(), &result_));
     return Finish();

@@ -5,6 +5,7 @@
 
 #include "arrow/compute/initialize.h"
 #include "dataset/commit.h"
+#include "dataset/exchange.h"
 #include "floodwall/error.h"
 #include "merge/key_matching.h"
 #include "merge/merge_checks.h"
@@ -35,6 +36,10 @@ class Planner {
     ARROW_ASSIGN_OR_RAISE(bool any, CheckInputs(*source_, listing, path, options_));
     ARROW_ASSIGN_OR_RAISE(const auto known, FindResult(options_, options_.strategy, listing));
     if (known) any = false;
+    if (any && options_.snapshot == Snapshot::kExchange) {
+      ARROW_RETURN_NOT_OK(SnapshotExchange::Check(listing));
+      ARROW_RETURN_NOT_OK(SnapshotExchange::ProbeBeside(Storage::Posix(), listing.root));
+    }
     ARROW_ASSIGN_OR_RAISE(target_, Target::Open(std::move(listing), *source_->schema(), &context_));
     plan_.target_count_before = plan_.target_count_after = target_.num_rows();
     for (const TargetFile& file : target_.files()) {

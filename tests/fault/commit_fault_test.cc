@@ -1,113 +1,83 @@
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <filesystem>
+#include <set>
 
 #include "dataset/commit.h"
 #include "dataset/commit_records.h"
 #include "dataset/journal.h"
 #include "gtest/gtest.h"
+#include "support/commit_case.h"
 #include "support/faulty_storage.h"
 #include "support/temporary_directory.h"
 
 namespace floodwall {
 namespace {
 
-using Contents = std::map<std::string, std::string>;
+using testing::CommitDataset;
+using testing::Contents;
+using testing::FileText;
 
-/// Text with the end of a Parquet file, so that it has a footer checksum.
-std::string FileText(const std::string& text) {
-  std::string out = text;
-  const auto length = static_cast<uint32_t>(text.size());
-  out.append(reinterpret_cast<const char*>(&length), sizeof(length));
-  return out + "PAR1";
-}
+const testing::CommitCase& Case() { return testing::Everything(); }
 
-const Contents kOld = {{"a.parquet", FileText("old a")},
-                       {"b.parquet", FileText("old b")},
-                       {"gone.parquet", FileText("old gone")}};
-const Contents kNew = {{"a.parquet", FileText("new a")},
-                       {"b.parquet", FileText("new b")},
-                       {"x=1/c.parquet", FileText("new c")}};
-
-const char kToken[] = "job 7";
-
-/// Whether the commit left its record.
-bool IsRecorded(const testing::TemporaryDirectory& directory) {
-  const auto record = CommitRecords::Find(directory.path(), kToken).ValueOrDie();
-  EXPECT_TRUE(!record || *record == "what was done\n");
-  return record.has_value();
-}
-
-void WriteOld(const testing::TemporaryDirectory& directory) {
-  for (const auto& [name, text] : kOld) directory.Write(name, text);
-}
-
-/// The data files; fails when a file ending in .parquet stands in the control directory.
-Contents DataFiles(const testing::TemporaryDirectory& directory) {
-  Contents out;
-  for (const auto& [name, text] : directory.Contents()) {
-    const bool parquet = name.size() > 8 && name.substr(name.size() - 8) == ".parquet";
-    if (name.rfind("_floodwall/", 0) == 0) {
-      EXPECT_FALSE(parquet) << name;
-    } else {
-      out[name] = text;
-    }
+bool HasParquet(const std::string& directory) {
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory)) {
+    if (entry.path().extension() == ".parquet") return true;
   }
-  return out;
+  return false;
 }
 
-arrow::Status CommitNew(Storage* storage, const std::string& root) {
-  ARROW_ASSIGN_OR_RAISE(const DatasetListing listing, ListDataset(root));
-  ARROW_ASSIGN_OR_RAISE(auto lock, DatasetLock::Acquire(storage, root));
-  ARROW_ASSIGN_OR_RAISE(auto commit, Commit::Begin(storage, root));
-  for (const auto& [name, text] : kNew) {
-    ARROW_ASSIGN_OR_RAISE(auto file, storage->CreateFile(commit->StagePath(), 0644));
-    ARROW_RETURN_NOT_OK(file->Write(text.data(), static_cast<int64_t>(text.size())));
-    ARROW_RETURN_NOT_OK(file->Sync());
-    ARROW_RETURN_NOT_OK(file->Close());
-    ARROW_ASSIGN_OR_RAISE(const uint64_t checksum, FooterChecksum(file->path()));
-    commit->Put({file->path(), name, file->size(), checksum});
+struct FaultMode {
+  const char* name;
+  bool dies;
+  Snapshot snapshot;
+};
+
+class CommitFault : public ::testing::TestWithParam<FaultMode> {
+ protected:
+  static int CountOperations() {
+    CommitDataset dataset(Case());
+    testing::FaultyStorage storage(-1, 0, false);
+    EXPECT_TRUE(dataset.CommitNew(&storage, GetParam().snapshot).ok());
+    EXPECT_EQ(dataset.Files(), Case().after);
+    EXPECT_TRUE(dataset.IsAlone());
+    return storage.operations();
   }
-  commit->Remove("gone.parquet");
-  commit->Record(kToken, "what was done\n");
-  return commit->Publish(listing.files);
-}
-
-int CountOperations() {
-  testing::TemporaryDirectory directory;
-  WriteOld(directory);
-  testing::FaultyStorage storage(-1, 0, false);
-  EXPECT_TRUE(CommitNew(&storage, directory.path()).ok());
-  EXPECT_EQ(DataFiles(directory), kNew);
-  return storage.operations();
-}
-
-class CommitFault : public ::testing::TestWithParam<bool> {};
+};
 
 TEST_P(CommitFault, EveryFailureLeavesOldOrNewAfterRecovery) {
-  const bool dies = GetParam();
+  const bool dies = GetParam().dies;
   const int operations = CountOperations();
   ASSERT_GT(operations, 20);
+  constexpr std::array kErrors = {ENOSPC, EIO, EDQUOT, EACCES};
   int seen_old = 0;
   int seen_new = 0;
-  for (int k = 0; k < operations; ++k) {
-    testing::TemporaryDirectory directory;
-    WriteOld(directory);
-    testing::FaultyStorage storage(k, k % 2 == 0 ? ENOSPC : EIO, dies);
-    const arrow::Status status = CommitNew(&storage, directory.path());
+  for (int run = 0; run < operations * static_cast<int>(dies ? 1 : kErrors.size()); ++run) {
+    const int k = run % operations;
+    const int error = kErrors[static_cast<size_t>(run / operations)];
+    CommitDataset dataset(Case());
+    testing::FaultyStorage storage(k, error, dies);
+    const std::string control = dataset.root() + "/_floodwall";
+    storage.BeforeEach(
+        [&] { EXPECT_FALSE(std::filesystem::exists(control) && HasParquet(control)) << k; });
+    const arrow::Status status = dataset.CommitNew(&storage, GetParam().snapshot);
     EXPECT_FALSE(status.ok()) << k;
-    EXPECT_NE(ErrorDetail::From(status), nullptr) << k;
+    ASSERT_NE(ErrorDetail::From(status), nullptr) << k;
     const bool said_committed = status.message().find("is committed") != std::string::npos;
     if (!said_committed && !dies) {
-      EXPECT_EQ(DataFiles(directory), kOld) << k;
+      EXPECT_EQ(dataset.Files(), Case().before) << k;
+      EXPECT_TRUE(dataset.IsAlone()) << k;
     }
-    ASSERT_TRUE(RecoverDataset(Storage::Posix(), directory.path()).ok()) << k;
-    const Contents found = DataFiles(directory);
-    EXPECT_TRUE(found == kOld || found == kNew) << k;
-    EXPECT_EQ(found == kNew, said_committed) << k;
-    EXPECT_EQ(IsRecorded(directory), found == kNew) << k;
-    ++(found == kNew ? seen_new : seen_old);
-    EXPECT_EQ(RecoverDataset(Storage::Posix(), directory.path()).ValueOrDie().action,
+    const auto recovered = RecoverDataset(Storage::Posix(), dataset.root());
+    ASSERT_TRUE(recovered.ok()) << k << recovered.status().ToString();
+    const Contents found = dataset.Files();
+    EXPECT_TRUE(found == Case().before || found == Case().after) << k;
+    EXPECT_EQ(found == Case().after, said_committed) << k;
+    EXPECT_EQ(testing::IsRecorded(dataset.root()), found == Case().after) << k;
+    EXPECT_TRUE(dataset.IsAlone()) << k;
+    ++(found == Case().after ? seen_new : seen_old);
+    EXPECT_EQ(RecoverDataset(Storage::Posix(), dataset.root()).ValueOrDie().action,
               RecoveryAction::kNone)
         << k;
   }
@@ -115,8 +85,34 @@ TEST_P(CommitFault, EveryFailureLeavesOldOrNewAfterRecovery) {
   EXPECT_GT(seen_new, 5);
 }
 
-INSTANTIATE_TEST_SUITE_P(Modes, CommitFault, ::testing::Values(false, true),
-                         [](const auto& mode) { return mode.param ? "Killed" : "Failing"; });
+TEST_P(CommitFault, AReaderAtEveryOperationFindsOneVersion) {
+  if (GetParam().snapshot != Snapshot::kExchange) GTEST_SKIP() << "promised by exchange alone";
+  CommitDataset dataset(Case());
+  testing::FaultyStorage storage(-1, 0, false);
+  std::set<Contents> seen;
+  storage.BeforeEach([&] { seen.insert(dataset.Files()); });
+  ASSERT_TRUE(dataset.CommitNew(&storage, Snapshot::kExchange).ok());
+  EXPECT_EQ(seen, (std::set<Contents>{Case().before, Case().after}));
+}
+
+INSTANTIATE_TEST_SUITE_P(Modes, CommitFault,
+                         ::testing::Values(FaultMode{"Failing", false, Snapshot::kInPlace},
+                                           FaultMode{"Killed", true, Snapshot::kInPlace},
+                                           FaultMode{"FailingExchange", false, Snapshot::kExchange},
+                                           FaultMode{"KilledExchange", true, Snapshot::kExchange}),
+                         [](const auto& mode) { return mode.param.name; });
+
+const Contents kOld = {{"a.parquet", FileText("old a")}, {"b.parquet", FileText("old b")}};
+
+void WriteOld(const testing::TemporaryDirectory& directory) {
+  for (const auto& [name, text] : kOld) directory.Write(name, text);
+}
+
+Contents DataFiles(const testing::TemporaryDirectory& directory) {
+  Contents under;
+  for (const auto& [name, text] : directory.Contents()) under["set/" + name] = text;
+  return testing::FilesOf(under, "set");
+}
 
 TEST(Commit, FilesChangedByOthersAreAConflict) {
   testing::TemporaryDirectory directory;
@@ -131,21 +127,20 @@ TEST(Commit, FilesChangedByOthersAreAConflict) {
 }
 
 TEST(CommitRecords, TellTokensApartAndRefuseDamage) {
-  testing::TemporaryDirectory directory;
-  WriteOld(directory);
-  ASSERT_TRUE(CommitNew(Storage::Posix(), directory.path()).ok());
-  EXPECT_TRUE(IsRecorded(directory));
+  const CommitDataset dataset(Case());
+  ASSERT_TRUE(dataset.CommitNew(Storage::Posix(), Snapshot::kInPlace).ok());
+  EXPECT_TRUE(testing::IsRecorded(dataset.root()));
   for (const std::string token : {"job 8", "job 7 ", "", "job"}) {
-    EXPECT_FALSE(CommitRecords::Find(directory.path(), token).ValueOrDie().has_value()) << token;
+    EXPECT_FALSE(CommitRecords::Find(dataset.root(), token).ValueOrDie().has_value()) << token;
   }
   int damaged = 0;
-  for (const auto& [name, text] : directory.Contents()) {
-    if (name.rfind("_floodwall/results/", 0) != 0) continue;
-    directory.Write(name, "of another kind");
+  for (const auto& [name, text] : dataset.outer().Contents()) {
+    if (name.rfind("set/_floodwall/results/", 0) != 0) continue;
+    dataset.outer().Write(name, "of another kind");
     ++damaged;
   }
   EXPECT_EQ(damaged, 1);
-  EXPECT_FALSE(CommitRecords::Find(directory.path(), kToken).ok());
+  EXPECT_FALSE(CommitRecords::Find(dataset.root(), testing::kCommitToken).ok());
 }
 
 TEST(CommitRecords, TheNewestAreKept) {

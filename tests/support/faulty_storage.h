@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cerrno>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -9,40 +10,92 @@
 
 namespace floodwall::testing {
 
+/// The real file system; a test overrides what it wants to see or to fail.
+class ForwardingStorage : public Storage {
+ public:
+  arrow::Result<std::unique_ptr<StagedFile>> CreateFile(const std::string& path,
+                                                        mode_t mode) override {
+    return Storage::Posix()->CreateFile(path, mode);
+  }
+  arrow::Status Rename(const std::string& from, const std::string& to) override {
+    return Storage::Posix()->Rename(from, to);
+  }
+  arrow::Status Unlink(const std::string& path) override { return Storage::Posix()->Unlink(path); }
+  arrow::Status CreateDirectory(const std::string& path, mode_t mode) override {
+    return Storage::Posix()->CreateDirectory(path, mode);
+  }
+  arrow::Status RemoveDirectory(const std::string& path) override {
+    return Storage::Posix()->RemoveDirectory(path);
+  }
+  arrow::Status SyncDirectory(const std::string& path) override {
+    return Storage::Posix()->SyncDirectory(path);
+  }
+  arrow::Status Link(const std::string& from, const std::string& to) override {
+    return Storage::Posix()->Link(from, to);
+  }
+  arrow::Status Exchange(const std::string& one, const std::string& other) override {
+    return Storage::Posix()->Exchange(one, other);
+  }
+  arrow::Status CopyAttributes(const std::string& from, const std::string& to) override {
+    return Storage::Posix()->CopyAttributes(from, to);
+  }
+  arrow::Status SetMode(const std::string& path, mode_t mode) override {
+    return Storage::Posix()->SetMode(path, mode);
+  }
+};
+
 /// The real file system until operation `fail_at`: that one fails with `os_error`; when `dies`,
 /// everything after it fails too and has no effect, as if the process had been killed there.
-class FaultyStorage final : public Storage {
+class FaultyStorage final : public ForwardingStorage {
  public:
   FaultyStorage(int fail_at, int os_error, bool dies)
       : fail_at_(fail_at), os_error_(os_error), dies_(dies) {}
 
   int operations() const { return operations_; }
+  /// Called before each operation, as somebody else who looks at the files then.
+  void BeforeEach(std::function<void()> look) { look_ = std::move(look); }
 
   arrow::Result<std::unique_ptr<StagedFile>> CreateFile(const std::string& path,
                                                         mode_t mode) override {
     ARROW_RETURN_NOT_OK(Step(path));
-    ARROW_ASSIGN_OR_RAISE(auto file, Storage::Posix()->CreateFile(path, mode));
+    ARROW_ASSIGN_OR_RAISE(auto file, ForwardingStorage::CreateFile(path, mode));
     return std::make_unique<File>(this, std::move(file));
   }
   arrow::Status Rename(const std::string& from, const std::string& to) override {
     ARROW_RETURN_NOT_OK(Step(to));
-    return Storage::Posix()->Rename(from, to);
+    return ForwardingStorage::Rename(from, to);
   }
   arrow::Status Unlink(const std::string& path) override {
     ARROW_RETURN_NOT_OK(Step(path));
-    return Storage::Posix()->Unlink(path);
+    return ForwardingStorage::Unlink(path);
   }
-  arrow::Status CreateDirectory(const std::string& path) override {
+  arrow::Status CreateDirectory(const std::string& path, mode_t mode) override {
     ARROW_RETURN_NOT_OK(Step(path));
-    return Storage::Posix()->CreateDirectory(path);
+    return ForwardingStorage::CreateDirectory(path, mode);
+  }
+  arrow::Status Link(const std::string& from, const std::string& to) override {
+    ARROW_RETURN_NOT_OK(Step(to));
+    return ForwardingStorage::Link(from, to);
+  }
+  arrow::Status Exchange(const std::string& one, const std::string& other) override {
+    ARROW_RETURN_NOT_OK(Step(other));
+    return ForwardingStorage::Exchange(one, other);
+  }
+  arrow::Status CopyAttributes(const std::string& from, const std::string& to) override {
+    ARROW_RETURN_NOT_OK(Step(to));
+    return ForwardingStorage::CopyAttributes(from, to);
+  }
+  arrow::Status SetMode(const std::string& path, mode_t mode) override {
+    ARROW_RETURN_NOT_OK(Step(path));
+    return ForwardingStorage::SetMode(path, mode);
   }
   arrow::Status RemoveDirectory(const std::string& path) override {
     ARROW_RETURN_NOT_OK(Step(path));
-    return Storage::Posix()->RemoveDirectory(path);
+    return ForwardingStorage::RemoveDirectory(path);
   }
   arrow::Status SyncDirectory(const std::string& path) override {
     ARROW_RETURN_NOT_OK(Step(path));
-    return Storage::Posix()->SyncDirectory(path);
+    return ForwardingStorage::SyncDirectory(path);
   }
 
  private:
@@ -76,6 +129,7 @@ class FaultyStorage final : public Storage {
   };
 
   arrow::Status Step(const std::string& path) {
+    if (look_) look_();
     const int step = operations_++;
     if (step == fail_at_ || (dies_ && step > fail_at_)) {
       return MakeOsError(ErrorKind::kCommit, os_error_, "injected", path);
@@ -87,6 +141,7 @@ class FaultyStorage final : public Storage {
   const int os_error_;
   const bool dies_;
   int operations_ = 0;
+  std::function<void()> look_;
 };
 
 }  // namespace floodwall::testing

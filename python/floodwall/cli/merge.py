@@ -91,6 +91,11 @@ def add_parser(commands: Commands) -> None:
         help="most bytes on disk there (default: 90 %% of free)",
     )  # fmt: skip
     others.add_argument(
+        "--snapshot", default="in_place", choices=["in_place", "exchange"],
+        help="exchange: readers find the old directory or the new one, never files of both "
+        "(default: %(default)s)",
+    )  # fmt: skip
+    others.add_argument(
         "--idempotency-token", metavar="TEXT",
         help="do nothing if a merge with this name was committed already",
     )  # fmt: skip
@@ -125,6 +130,7 @@ def run(args: argparse.Namespace) -> int:
         "spill_directory": args.spill_directory,
         "max_spill": args.max_spill,
         "threads": args.threads,
+        "snapshot": args.snapshot,
         "idempotency_token": args.idempotency_token,
     }
     if args.plan:
