@@ -133,7 +133,8 @@ def run_code(
 
     Both are statements; ``sys.argv[3:]`` holds the arguments.
     """
-    code = f"import os, sys\n{imports}\n{_WAIT}\n{work}\n"
+    # With pyarrow.dataset comes pandas, which else the first array of Python values would import.
+    code = f"import os, sys, pyarrow.dataset\n{imports}\n{_WAIT}\n{work}\n"
     return _run([python, "-c", code], arguments, limit_bytes)
 
 

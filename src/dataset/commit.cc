@@ -226,6 +226,8 @@ arrow::Status Commit::State::WriteJournal() {
   ARROW_RETURN_NOT_OK(file->Close());
   // The stage's own name and the journal's must be on the device before `committed` is.
   ARROW_RETURN_NOT_OK(storage->SyncDirectory(ControlDirectory(root)));
+  // A power cut must not keep a rename into the dataset and lose the directory that explains it.
+  ARROW_RETURN_NOT_OK(storage->SyncDirectory(root));
   return storage->Rename(pending, CommittedPath(root));
 }
 
