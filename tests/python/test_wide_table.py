@@ -77,7 +77,8 @@ def test_a_smaller_budget_is_refused_with_a_minimum_that_works(
         floodwall.merge(source, target, "update", "id", max_memory=mib << 20)
     assert (target / "wide.parquet").stat().st_mtime_ns == before
     minimum = refused.value.minimum_bytes
-    assert minimum < 32 << 20
+    # What may follow is counted as if every row matched: more than is then used, yet no multiple.
+    assert minimum < 48 << 20
     result = floodwall.merge(source, target, "update", "id", max_memory=minimum)
     assert result.updated == 2
     assert result.peak_memory_bytes <= minimum
