@@ -132,7 +132,7 @@ def fill(content: str, directory: Path) -> Any:
             view[at]
         return view
     elif content.startswith("tmpfs"):
-        file = tempfile.NamedTemporaryFile(dir="/dev/shm", buffering=0)  # noqa: SIM115
+        file = tempfile.TemporaryFile(dir="/dev/shm", buffering=0)  # noqa: SIM115
         for _ in range(300 if content == "tmpfs_full" else CONTENT_MIB):
             file.write(b"t" * MIB)
         return file

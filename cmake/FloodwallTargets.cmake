@@ -35,6 +35,8 @@ function(floodwall_test name)
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE floodwall_${ARG_MODULE} GTest::gtest GTest::gtest_main)
   target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests")
+  # Tests repeat each other's short names.
+  set_target_properties(${name} PROPERTIES UNITY_BUILD OFF)
   floodwall_warnings(${name})
   gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300)
 endfunction()

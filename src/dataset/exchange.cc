@@ -147,7 +147,7 @@ arrow::Status SnapshotExchange::Build(Storage* storage, const std::string& root,
 
 arrow::Status SnapshotExchange::Swap(Storage* storage, const std::string& root,
                                      const std::string& token) {
-  const arrow::Status status = storage->Exchange(SiblingPath(root, token), root);
+  arrow::Status status = storage->Exchange(SiblingPath(root, token), root);
   if (status.ok()) return status;
   return status.WithMessage(status.message(),
                             "; nothing was published, snapshot='in_place' does without it");

@@ -147,7 +147,7 @@ arrow::Status SnapshotExchange::Check(const DatasetListing& listing) {
 
 arrow::Status SnapshotExchange::Probe(Storage* storage, const std::string& root,
                                       const std::string& directory) {
-  const auto tried = [&]() -> arrow::Status {
+  auto tried = [&]() -> arrow::Status {
     for (const char* below : {"", "/a", "/b"}) {
       ARROW_RETURN_NOT_OK(storage->CreateDirectory(directory + below, 0700));
     }

@@ -51,10 +51,10 @@ uint64_t BloomHash(const parquet::BloomFilter& filter, const parquet::Int96& val
 
 /// The new values of the matches in order, a slice at a time.
 template <typename DType>
-class NewValues {
+class TakenValues {
  public:
   using T = typename DType::c_type;
-  NewValues(const std::vector<RowMatch>* matches, const ColumnRecoder::TakeValues& take,
+  TakenValues(const std::vector<RowMatch>* matches, const ColumnRecoder::TakeValues& take,
             const parquet::ColumnDescriptor* column, GuardedPool* pool)
       : matches_(matches), take_(take), column_(column), pool_(pool) {}
 
@@ -274,7 +274,7 @@ arrow::Result<bool> ColumnRecoder::Run(ParquetAssembler* assembler, std::vector<
       parquet::ParquetFileReader::Open(file_->OpenInput(pool), properties, std::move(metadata));
   auto generic = file->RowGroup(0)->Column(column_);
   auto* reader = static_cast<parquet::TypedColumnReader<DType>*>(generic.get());
-  NewValues<DType> fresh(matches_, take_, descr, pool);
+  TakenValues<DType> fresh(matches_, take_, descr, pool);
   std::unique_ptr<ChunkEncoder<DType>> encoder;
   if (assembler != nullptr) {
     ARROW_ASSIGN_OR_RAISE(encoder,

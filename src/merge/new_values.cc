@@ -14,10 +14,10 @@ namespace {
 
 namespace field = parquet_field;
 
-constexpr char kBooleans[2] = {0, 1};
-constexpr char kEmpty[1] = {0};
+constexpr char kBooleanBytes[2] = {0, 1};
+constexpr std::string_view kEmpty = "";  // not null
 
-arrow::Status Short() { return arrow::Status::UnknownError("new values came back short"); }
+arrow::Status TooShort() { return arrow::Status::UnknownError("new values came back short"); }
 
 }  // namespace
 
@@ -107,11 +107,11 @@ void NewValues::ReadFixed(const std::vector<size_t>& places) {
 
 arrow::Status NewValues::ReadArray(const std::vector<size_t>& places) {
   const auto& array = static_cast<const arrow::BinaryArray&>(*array_);
-  if (array.length() != std::ssize(places)) return Short();
+  if (array.length() != std::ssize(places)) return TooShort();
   for (size_t i = 0; i < places.size(); ++i) {
     if (array.IsNull(static_cast<int64_t>(i))) continue;
     const std::string_view value = array.GetView(static_cast<int64_t>(i));
-    values_[places[i]] = value.empty() ? std::string_view(kEmpty, 0) : value;
+    values_[places[i]] = value.empty() ? kEmpty : value;
   }
   return arrow::Status::OK();
 }
@@ -130,18 +130,18 @@ arrow::Status NewValues::ReadPages(const std::vector<size_t>& places) {
     const thrift::Value* data = header.Find(field::page_header::kDataPage);
     const int64_t size = header.GetInt(field::page_header::kUncompressedSize, -1);
     at += header_bytes;
-    if (data == nullptr || size < 0 || size > end - at) return Short();
+    if (data == nullptr || size < 0 || size > end - at) return TooShort();
     const char* body = at;
     at += size;
     const int64_t n = data->GetInt(field::kPageNumValues, 0);
-    if (n <= 0 || n > static_cast<int64_t>(places.size() - done)) return Short();
+    if (n <= 0 || n > static_cast<int64_t>(places.size() - done)) return TooShort();
     levels.assign(static_cast<size_t>(n), 1);
     if (column_->max_definition_level() > 0) {
       uint32_t length = 0;
-      if (at - body < 4) return Short();
+      if (at - body < 4) return TooShort();
       std::memcpy(&length, body, sizeof(length));
       body += sizeof(length);
-      if (length > at - body) return Short();
+      if (length > at - body) return TooShort();
       ARROW_RETURN_NOT_OK(
           DecodeHybridBytes({reinterpret_cast<const uint8_t*>(body), length}, 1, n, levels.data()));
       body += length;
@@ -151,19 +151,19 @@ arrow::Status NewValues::ReadPages(const std::vector<size_t>& places) {
       if (levels[static_cast<size_t>(i)] == 0) continue;
       std::string_view& out = values_[places[done]];
       if (boolean) {
-        if (bit / 8 >= at - body) return Short();
-        out = {&kBooleans[(body[bit / 8] >> (bit % 8)) & 1], 1};
+        if (bit / 8 >= at - body) return TooShort();
+        out = {&kBooleanBytes[(body[bit / 8] >> (bit % 8)) & 1], 1};
         ++bit;
         continue;
       }
       uint32_t length = static_cast<uint32_t>(width);
       if (width == 0) {
-        if (at - body < 4) return Short();
+        if (at - body < 4) return TooShort();
         std::memcpy(&length, body, sizeof(length));
         body += sizeof(length);
       }
-      if (length > at - body) return Short();
-      out = std::string_view(length == 0 ? kEmpty : body, length);
+      if (length > at - body) return TooShort();
+      out = length == 0 ? kEmpty : std::string_view(body, length);
       body += length;
     }
   }

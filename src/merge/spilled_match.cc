@@ -296,16 +296,16 @@ class SpilledMatcher {
     }
     if (strategy_ == MergeStrategy::kFullMerge) target_->removed().Clear(position);
     const bool moves = moves_ && partition_ids_.Of(ordinal) != groups_.PartitionOf(position);
+    // Of several copies, one in its partition stays.
+    const bool collapses = duplicates_ == TargetDuplicates::kCollapse;
     if (moves) {
       ++moved_rows_;
       if (moved_examples_.size() < kExamples) moved_examples_.push_back(position);
       out_.moved->Set(ordinal);
       target_->removed().Set(position);
-    } else if (strategy_ == MergeStrategy::kDelete) {
+    } else if (strategy_ == MergeStrategy::kDelete ||
+               (!(moves_ ? stays_.Set(ordinal) : first) && collapses)) {
       target_->removed().Set(position);
-    } else if (!(moves_ ? stays_.Set(ordinal) : first) &&
-               duplicates_ == TargetDuplicates::kCollapse) {
-      target_->removed().Set(position);  // of several copies, one in its partition stays
     } else if (ReplacesRows(strategy_)) {
       ++groups_.GroupOf(position)->replaced;
       return out_.spilled->Add(source_->resident() ? SpillRecord{position, ordinal}

@@ -62,7 +62,7 @@ def test_ten_thousand_files(tmp_path: Path) -> None:
 _PARTITIONED = """
 import resource
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-table = pa.table({"k": range(6000), "p": [i // 2 for i in range(6000)], "v": ["x"] * 6000})
+table = pa.table({"k": range(10000), "p": [i // 2 for i in range(10000)], "v": ["x"] * 10000})
 source = lambda: table
 """
 
@@ -71,12 +71,12 @@ source = lambda: table
 def test_thousands_of_partitions_with_few_descriptors(tmp_path: Path) -> None:
     root = tmp_path / "new"
     root.mkdir()
-    for strategy, inserted in [("upsert", 6000), ("upsert", 0), ("delete", 0)]:
+    for strategy, inserted in [("upsert", 10000), ("upsert", 0), ("delete", 0)]:
         options = {"strategy": strategy, "partition_columns": ["p"]}
         result = bounds.merge(root, _PARTITIONED, 64, **options)
         assert (result["inserted"], result["refused"]) == (inserted, False)
         if strategy == "upsert":
-            assert ds.dataset(root, partitioning="hive").count_rows() == 6000
+            assert ds.dataset(root, partitioning="hive").count_rows() == 10000
     assert not list(root.rglob("*.parquet"))
 
 

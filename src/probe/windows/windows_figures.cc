@@ -5,7 +5,7 @@
 namespace floodwall {
 namespace {
 
-Reading Of(int64_t value, int error, std::string_view source) {
+Reading ReadingOf(int64_t value, int error, std::string_view source) {
   return {value, value < 0 ? error : 0, source};
 }
 
@@ -27,11 +27,11 @@ void Bound(int64_t limit, int64_t used, std::string_view source, MemoryReadings*
 
 MemoryReadings ReadingsOf(const WindowsFigures& figures) {
   MemoryReadings out;
-  out.rss = Of(figures.working_set, figures.process_error, kWindowsProcess);
-  out.rss_anon = Of(figures.private_bytes, figures.process_error, kWindowsProcess);
-  out.rss_peak = Of(figures.peak_working_set, figures.process_error, kWindowsProcess);
-  out.host_total = Of(figures.total_physical, figures.machine_error, kWindowsMachine);
-  out.host_available = Of(figures.available_physical, figures.machine_error, kWindowsMachine);
+  out.rss = ReadingOf(figures.working_set, figures.process_error, kWindowsProcess);
+  out.rss_anon = ReadingOf(figures.private_bytes, figures.process_error, kWindowsProcess);
+  out.rss_peak = ReadingOf(figures.peak_working_set, figures.process_error, kWindowsProcess);
+  out.host_total = ReadingOf(figures.total_physical, figures.machine_error, kWindowsMachine);
+  out.host_available = ReadingOf(figures.available_physical, figures.machine_error, kWindowsMachine);
   if (out.host_available.known() && figures.available_commit >= 0) {
     out.host_available.value = std::min(out.host_available.value, figures.available_commit);
   }
