@@ -15,6 +15,7 @@
 #include "dataset/journal.h"
 #include "dataset/tree.h"
 #include "floodwall/error.h"
+#include "spill/spill_directory.h"
 
 namespace floodwall {
 namespace {
@@ -99,13 +100,14 @@ arrow::Result<RecoveryResult> RecoverLocked(Storage* storage, const std::string&
   for (const std::string& name : NamesIn(ControlDirectory(root))) {
     const std::string path = ControlDirectory(root) + "/" + name;
     // Spill files have no names; a killed merge leaves their directory, at most with one file.
-    const bool staged = name.rfind(kStagePrefix, 0) == 0;
-    if (staged || name.rfind("spill-", 0) == 0) {
-      if (staged) {
-        const std::string token = name.substr(std::strlen(kStagePrefix));
-        ARROW_ASSIGN_OR_RAISE(const int64_t built, SnapshotExchange::Discard(storage, root, token));
-        result.staged_bytes_removed += built;
-      }
+    if (name.rfind(kStagePrefix, 0) == 0) {
+      const std::string token = name.substr(std::strlen(kStagePrefix));
+      ARROW_ASSIGN_OR_RAISE(const int64_t built, SnapshotExchange::Discard(storage, root, token));
+      ARROW_ASSIGN_OR_RAISE(const int64_t bytes, RemoveTree(storage, path));
+      result.staged_bytes_removed += built + bytes;
+    } else if (name.rfind("spill-", 0) == 0) {
+      const AbandonedSpill spill(path);
+      if (!spill.is_abandoned()) continue;  // a plan is being made
       ARROW_ASSIGN_OR_RAISE(const int64_t bytes, RemoveTree(storage, path));
       result.staged_bytes_removed += bytes;
     } else if (name.rfind("journal-", 0) == 0) {

@@ -1,9 +1,12 @@
 #include "spill/spill_calls.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+
+#include <cerrno>
 
 namespace floodwall {
 
@@ -31,6 +34,18 @@ int SpillCalls::Unlink(const char* path) { return ::unlink(path); }
 int SpillCalls::MakeDirectory(const char* path) { return ::mkdir(path, 0700); }
 
 int SpillCalls::RemoveDirectory(const char* path) { return ::rmdir(path); }
+
+int SpillCalls::OpenDirectory(const char* path) {
+  return ::open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+int SpillCalls::Lock(int fd) {
+  int result = 0;
+  do {
+    result = ::flock(fd, LOCK_EX);
+  } while (result != 0 && errno == EINTR);
+  return result;
+}
 
 int SpillCalls::FreeBytes(const char* path, int64_t* out) {
   struct statvfs info{};

@@ -27,6 +27,9 @@ class SpillCalls {
   virtual int Unlink(const char* path);
   virtual int MakeDirectory(const char* path);
   virtual int RemoveDirectory(const char* path);
+  virtual int OpenDirectory(const char* path);
+  /// Takes the one lock of an open directory, waiting for whoever holds it.
+  virtual int Lock(int fd);
   /// Bytes that an unprivileged user may still write to the file system of `path`.
   virtual int FreeBytes(const char* path, int64_t* out);
 };

@@ -1,5 +1,10 @@
 #include "spill/spill_directory.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
@@ -14,6 +19,8 @@ namespace {
 
 /// Linux moves at most about 2 GiB a call.
 constexpr int64_t kStep = int64_t{1} << 30;
+/// Somebody who cleans up may take a directory before it is locked, as often as he looks.
+constexpr int kAttempts = 10;
 
 arrow::Status Failed(int error, const char* what, const std::string& path) {
   return MakeOsError(ErrorKind::kSpill, error, what, path);
@@ -24,6 +31,13 @@ std::string MakeName() {
   char name[32];
   std::snprintf(name, sizeof(name), "spill-%08x%08x", device(), device());
   return name;
+}
+
+bool IsStillAt(int fd, const std::string& path) {
+  struct stat held{};
+  struct stat found{};
+  return ::fstat(fd, &held) == 0 && ::stat(path.c_str(), &found) == 0 &&
+         held.st_dev == found.st_dev && held.st_ino == found.st_ino;
 }
 
 }  // namespace
@@ -81,26 +95,63 @@ SpillDirectory::SpillDirectory(std::string parent, int64_t max_bytes,
 
 SpillDirectory::~SpillDirectory() {
   if (!open_) return;
-  // Best effort: what stays is empty, and the dataset's recovery removes it.
-  (void)calls_->RemoveDirectory(path_.c_str());
+  Close();
   if (made_parent_) (void)calls_->RemoveDirectory(parent_.c_str());
 }
 
-arrow::Status SpillDirectory::Open() {
-  if (open_) return arrow::Status::OK();
+std::string SpillDirectory::path() const {
+  std::lock_guard lock(mutex_);
+  return path_;
+}
+
+void SpillDirectory::Close() {
+  // Best effort: what stays is empty, and the dataset's recovery removes it.
+  (void)calls_->RemoveDirectory(path_.c_str());
+  if (lock_ >= 0) (void)calls_->Close(lock_);
+  lock_ = -1;
+  open_ = false;
+}
+
+arrow::Status SpillDirectory::MakeParent() {
   if (calls_->MakeDirectory(parent_.c_str()) == 0) {
     made_parent_ = true;
   } else if (errno != EEXIST) {
     return Failed(errno, "cannot create the spill directory", parent_);
   }
-  if (calls_->MakeDirectory(path_.c_str()) != 0) {
-    const int error = errno;
+  return arrow::Status::OK();
+}
+
+arrow::Status SpillDirectory::Open() {
+  if (open_) return arrow::Status::OK();
+  arrow::Status failure;
+  for (int attempt = 0; attempt < kAttempts && !open_; ++attempt) {
+    ARROW_RETURN_NOT_OK(MakeParent());
+    failure = arrow::Status::OK();
+    if (calls_->MakeDirectory(path_.c_str()) != 0 && errno != EEXIST) {
+      failure = Failed(errno, "cannot create the spill directory", path_);
+      if (errno == ENOENT) continue;  // the parent has just gone
+      break;
+    }
+    lock_ = calls_->OpenDirectory(path_.c_str());
+    if (lock_ < 0) {
+      failure = Failed(errno, "cannot open the spill directory", path_);
+      if (errno == ENOENT) continue;
+      (void)calls_->RemoveDirectory(path_.c_str());
+      break;
+    }
+    // A file system without locks has none for the dataset either: nobody cleans up there.
+    (void)calls_->Lock(lock_);
+    open_ = IsStillAt(lock_, path_);
+    if (open_) break;
+    (void)calls_->Close(std::exchange(lock_, -1));
+    failure = Failed(ENOENT, "the spill directory was removed", path_);
+  }
+  if (!open_) {
     if (made_parent_) (void)calls_->RemoveDirectory(parent_.c_str());
     made_parent_ = false;
-    return Failed(error, "cannot create the spill directory", path_);
+    return failure;
   }
-  open_ = true;
-  if (!own_quota_) {
+  if (!own_quota_ && max_bytes_.load(std::memory_order_relaxed) < 0) {
     int64_t free = 0;
     if (calls_->FreeBytes(path_.c_str(), &free) != 0) {
       return Failed(errno, "cannot tell the free space of the spill directory", path_);
@@ -110,15 +161,31 @@ arrow::Status SpillDirectory::Open() {
   return arrow::Status::OK();
 }
 
-arrow::Result<std::unique_ptr<SpillFile>> SpillDirectory::NewFile() {
-  std::lock_guard lock(mutex_);
+arrow::Status SpillDirectory::TryFile(std::unique_ptr<SpillFile>* file) {
   ARROW_RETURN_NOT_OK(Open());
   const std::string path = path_ + "/" + std::to_string(next_++);
   const int fd = calls_->Create(path.c_str());
   if (fd < 0) return Failed(errno, "cannot create a spill file", path);
-  auto file = std::unique_ptr<SpillFile>(new SpillFile(this, fd));
-  if (calls_->Unlink(path.c_str()) != 0) return Failed(errno, "cannot unlink a spill file", path);
-  return file;
+  auto created = std::unique_ptr<SpillFile>(new SpillFile(this, fd));
+  if (calls_->Unlink(path.c_str()) != 0 && errno != ENOENT) {
+    return Failed(errno, "cannot unlink a spill file", path);
+  }
+  *file = std::move(created);
+  return arrow::Status::OK();
+}
+
+arrow::Result<std::unique_ptr<SpillFile>> SpillDirectory::NewFile() {
+  std::lock_guard lock(mutex_);
+  std::unique_ptr<SpillFile> file;
+  for (int attempt = 1;; ++attempt) {
+    const arrow::Status status = TryFile(&file);
+    if (status.ok()) return file;
+    const ErrorDetail* detail = ErrorDetail::From(status);
+    const bool gone = open_ && detail->os_error == ENOENT && !IsStillAt(lock_, path_);
+    if (!gone || attempt == kAttempts) return status;
+    Close();
+    path_ = parent_ + "/" + MakeName();
+  }
 }
 
 arrow::Status SpillDirectory::Charge(int64_t bytes) {
@@ -134,11 +201,25 @@ arrow::Status SpillDirectory::Charge(int64_t bytes) {
     return MakeError(std::move(detail), "spilling would pass max_spill: " + FormatBytes(used) +
                                             " needed, limit " + FormatBytes(limit) +
                                             (own_quota_ ? "" : " (90 % of the free space)") +
-                                            ": '" + path_ + "'");
+                                            ": '" + parent_ + "'");
   }
   spilled_.fetch_add(bytes, std::memory_order_relaxed);
   if (on_spilled_) on_spilled_(bytes);
   return arrow::Status::OK();
+}
+
+AbandonedSpill::AbandonedSpill(const std::string& path)
+    : fd_(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) {
+  if (fd_ < 0) return;
+  int result = 0;
+  do {
+    result = ::flock(fd_, LOCK_EX | LOCK_NB);
+  } while (result != 0 && errno == EINTR);
+  is_abandoned_ = result == 0 || errno != EWOULDBLOCK;
+}
+
+AbandonedSpill::~AbandonedSpill() {
+  if (fd_ >= 0) ::close(fd_);
 }
 
 }  // namespace floodwall

@@ -5,9 +5,11 @@
 /// The directory `<parent>/spill-<token>` is made with the first file and removed by the
 /// destructor. A file loses its name as soon as it is open, so its bytes return to the file
 /// system when it is closed, however the process ends; what a kill can leave is the directory,
-/// which recovery of the dataset removes.
+/// which recovery of the dataset removes. A plan spills there without the dataset's lock: whoever
+/// uses a directory holds a lock on itself, and AbandonedSpill leaves it alone. Where it goes all
+/// the same, with the whole old version of an exchanged dataset, the next file makes another.
 ///
-/// Threading: NewFile from any thread; a SpillFile's ReadAt from any, Append from one at a
+/// Threading: NewFile and path from any thread; a SpillFile's ReadAt from any, Append from one at a
 /// time. Errors: kSpill with os_error; a full quota is EDQUOT and names max_spill. Units:
 /// bytes. Lifetime: the directory outlives its files.
 
@@ -67,25 +69,44 @@ class SpillDirectory {
   /// In files that are still open.
   int64_t bytes_used() const { return used_.load(std::memory_order_relaxed); }
   /// Where the files are, or will be.
-  const std::string& path() const { return path_; }
+  std::string path() const;
 
  private:
   friend class SpillFile;
   arrow::Status Open();
+  arrow::Status MakeParent();
+  arrow::Status TryFile(std::unique_ptr<SpillFile>* file);
+  void Close();
   arrow::Status Charge(int64_t bytes);
 
   const std::string parent_;
-  const std::string path_;
+  std::string path_;
   const std::function<void(int64_t)> on_spilled_;
   SpillCalls* const calls_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   bool open_ = false;
+  int lock_ = -1;
   bool made_parent_ = false;
   int next_ = 0;
   const bool own_quota_;
   std::atomic<int64_t> max_bytes_;
   std::atomic<int64_t> used_{0};
   std::atomic<int64_t> spilled_{0};
+};
+
+/// A spill directory that nobody uses, held so while it is being removed.
+class AbandonedSpill {
+ public:
+  explicit AbandonedSpill(const std::string& path);
+  ~AbandonedSpill();
+  AbandonedSpill(const AbandonedSpill&) = delete;
+  AbandonedSpill& operator=(const AbandonedSpill&) = delete;
+  /// False while somebody spills there.
+  bool is_abandoned() const { return is_abandoned_; }
+
+ private:
+  int fd_;
+  bool is_abandoned_ = true;
 };
 
 }  // namespace floodwall

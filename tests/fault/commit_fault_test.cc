@@ -8,6 +8,7 @@
 #include "dataset/commit_records.h"
 #include "dataset/journal.h"
 #include "gtest/gtest.h"
+#include "spill/spill_directory.h"
 #include "support/commit_case.h"
 #include "support/faulty_storage.h"
 #include "support/temporary_directory.h"
@@ -189,6 +190,22 @@ TEST(Recover, RemovesWhatAKilledMergeSpilled) {
   EXPECT_FALSE(std::filesystem::exists(directory.path() + "/_floodwall/spill-0123"));
   EXPECT_FALSE(std::filesystem::exists(directory.path() + "/_floodwall/spill-4567"));
   EXPECT_EQ(DataFiles(directory), kOld);
+}
+
+TEST(Recover, LeavesWhatAPlanSpillsNow) {
+  testing::TemporaryDirectory directory;
+  WriteOld(directory);
+  std::string path;
+  {
+    SpillDirectory spill(directory.path() + "/_floodwall", -1);
+    const auto file = spill.NewFile().ValueOrDie();
+    path = spill.path();
+    EXPECT_EQ(RecoverDataset(Storage::Posix(), directory.path()).ValueOrDie().action,
+              RecoveryAction::kNone);
+    EXPECT_TRUE(std::filesystem::exists(path));
+    EXPECT_TRUE(spill.NewFile().ok());
+  }
+  EXPECT_FALSE(std::filesystem::exists(path));
 }
 
 TEST(Recover, ATornJournalIsAnErrorAndNotAGuess) {

@@ -17,6 +17,9 @@ class FaultySpill final : public SpillCalls {
   size_t most_a_read = SIZE_MAX;   ///< short reads
   bool interrupted = false;        ///< every second read and write is EINTR
   int64_t free_bytes = -1;         ///< instead of the real figure
+  bool locks = true;               ///< false: the file system has none
+  /// Called when a directory has been made, as somebody else who looks then.
+  std::function<void(const char* path)> after_directory;
 
   int calls = 0;
   int open_files = 0;
@@ -41,7 +44,20 @@ class FaultySpill final : public SpillCalls {
   }
   int Unlink(const char* path) override { return Fails() ? -1 : SpillCalls::Unlink(path); }
   int MakeDirectory(const char* path) override {
-    return Fails() ? -1 : SpillCalls::MakeDirectory(path);
+    if (Fails()) return -1;
+    const int result = SpillCalls::MakeDirectory(path);
+    if (result == 0 && after_directory) after_directory(path);
+    return result;
+  }
+  int OpenDirectory(const char* path) override {
+    if (Fails()) return -1;
+    const int fd = SpillCalls::OpenDirectory(path);
+    if (fd >= 0) ++open_files;
+    return fd;
+  }
+  int Lock(int fd) override {
+    errno = ENOLCK;
+    return locks ? SpillCalls::Lock(fd) : -1;
   }
   int FreeBytes(const char* path, int64_t* out) override {
     if (Fails()) return -1;

@@ -96,6 +96,59 @@ TEST(SpillDirectory, AFileThatEndsEarlyIsAnError) {
   EXPECT_EQ(ErrorDetail::From(status)->os_error, EIO);
 }
 
+TEST(SpillDirectory, IsAbandonedWhenNobodyUsesIt) {
+  testing::TemporaryDirectory root;
+  auto directory = std::make_unique<SpillDirectory>(root.path(), -1);
+  const auto file = directory->NewFile().ValueOrDie();
+  const std::string path = directory->path();
+  EXPECT_FALSE(AbandonedSpill(path).is_abandoned());
+  const std::string killed = root.path() + "/spill-killed";
+  fs::create_directory(killed);
+  EXPECT_TRUE(AbandonedSpill(killed).is_abandoned());
+}
+
+TEST(SpillDirectory, IsMadeAgainWhenItIsTakenBeforeItIsLocked) {
+  testing::TemporaryDirectory root;
+  testing::FaultySpill calls;
+  int taken = 0;
+  calls.after_directory = [&](const char* path) {
+    if (taken >= 5 || !AbandonedSpill(path).is_abandoned()) return;
+    fs::remove(path);
+    ++taken;
+  };
+  {
+    SpillDirectory directory(root.path(), -1, {}, &calls);
+    auto file = directory.NewFile().ValueOrDie();
+    EXPECT_EQ(taken, 5);
+    EXPECT_TRUE(fs::is_directory(directory.path()));
+    EXPECT_FALSE(AbandonedSpill(directory.path()).is_abandoned());
+  }
+  EXPECT_EQ(calls.open_files, 0);
+  EXPECT_TRUE(fs::is_empty(root.path()));
+}
+
+TEST(SpillDirectory, MovesWhenItIsRemovedAllTheSame) {
+  testing::TemporaryDirectory root;
+  for (const bool locks : {true, false}) {
+    testing::FaultySpill calls;
+    calls.locks = locks;
+    {
+      SpillDirectory directory(root.path(), 1000, {}, &calls);
+      auto first = directory.NewFile().ValueOrDie();
+      ASSERT_TRUE(first->Append("first", 5).ok());
+      fs::remove(directory.path());
+      auto second = directory.NewFile().ValueOrDie();
+      ASSERT_TRUE(second->Append("other", 5).ok());
+      char back[5];
+      ASSERT_TRUE(first->ReadAt(0, 5, back).ok());
+      EXPECT_EQ(std::string(back, 5), "first");
+      EXPECT_EQ(directory.bytes_used(), 10);
+    }
+    EXPECT_EQ(calls.open_files, 0);
+    EXPECT_TRUE(fs::is_empty(root.path()));
+  }
+}
+
 TEST(SpillDirectory, NamesAParentThatCannotBeMade) {
   SpillDirectory directory("/nowhere/at/all", -1);
   const auto file = directory.NewFile();
