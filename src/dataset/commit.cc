@@ -31,6 +31,12 @@ std::string StageDirectory(const std::string& root, const std::string& token) {
 arrow::Status RollForward(Storage* storage, const std::string& root, const Journal& journal,
                           RecoveryResult* result) {
   const std::string stage = StageDirectory(root, journal.token);
+  // A directory must be on the device before the only copy of a file moves into it.
+  std::set<std::string> parents;
+  for (const JournalPut& put : journal.puts) {
+    ARROW_RETURN_NOT_OK(CreateParents(storage, root, put.relative_path, &parents));
+  }
+  ARROW_RETURN_NOT_OK(SyncDirectories(storage, parents));
   std::set<std::string> touched;
   for (const JournalPut& put : journal.puts) {
     const std::string staged = stage + "/" + put.staged_name;
@@ -41,7 +47,6 @@ arrow::Status RollForward(Storage* storage, const std::string& root, const Journ
         return MakeError(ErrorKind::kCommit,
                          "a committed file has the wrong size: '" + staged + "'");
       }
-      ARROW_RETURN_NOT_OK(CreateParents(storage, root, put.relative_path, &touched));
       ARROW_RETURN_NOT_OK(storage->Rename(staged, target));
     } else {
       bool in_place = Exists(target, &size) && size == put.size_bytes;
@@ -62,9 +67,7 @@ arrow::Status RollForward(Storage* storage, const std::string& root, const Journ
     touched.insert(ParentOf(root + "/" + path));
     result->removed_files.push_back(path);
   }
-  for (const std::string& directory : touched) {
-    ARROW_RETURN_NOT_OK(storage->SyncDirectory(directory));
-  }
+  ARROW_RETURN_NOT_OK(SyncDirectories(storage, touched));
   if (!journal.record_token.empty()) {
     ARROW_RETURN_NOT_OK(CommitRecords::Write(storage, root, journal.record_token, journal.record));
   }
@@ -242,6 +245,7 @@ arrow::Status Commit::State::PublishInPlace() {
 arrow::Status Commit::State::PublishByExchange(const std::vector<DatasetFile>& expected) {
   // Recovery finds the sibling by the stage's name: that must be on the device first.
   ARROW_RETURN_NOT_OK(storage->SyncDirectory(ControlDirectory(root)));
+  ARROW_RETURN_NOT_OK(storage->SyncDirectory(root));
   ARROW_RETURN_NOT_OK(
       SnapshotExchange::Build(storage, root, StageDirectory(root, token), &journal, check_stop));
   ARROW_RETURN_NOT_OK(CheckUnchanged(expected));

@@ -165,7 +165,6 @@ arrow::Status SnapshotExchange::Finish(Storage* storage, const std::string& root
   known.insert(journal.removes.begin(), journal.removes.end());
   result->removed_files = journal.removes;
   const std::string sibling = SiblingPath(root, journal.token);
-  std::set<std::string> touched;
   const RescueFile rescue = [&](const std::string& relative) -> arrow::Result<bool> {
     if (relative.rfind(std::string(kControl) + "/", 0) == 0 || known.count(relative) > 0) {
       return false;
@@ -173,16 +172,16 @@ arrow::Status SnapshotExchange::Finish(Storage* storage, const std::string& root
     struct stat info{};
     const std::string target = root + "/" + relative;
     if (::lstat(target.c_str(), &info) == 0) return false;  // written there since
-    ARROW_RETURN_NOT_OK(CreateParents(storage, root, relative, &touched));
+    // Each step is on the device before the next, and all before the old version is removed.
+    std::set<std::string> parents;
+    ARROW_RETURN_NOT_OK(CreateParents(storage, root, relative, &parents));
+    ARROW_RETURN_NOT_OK(SyncDirectories(storage, parents));
     ARROW_RETURN_NOT_OK(storage->Rename(sibling + "/" + relative, target));
-    touched.insert(ParentOf(target));
+    ARROW_RETURN_NOT_OK(storage->SyncDirectory(ParentOf(target)));
     return true;
   };
   ARROW_ASSIGN_OR_RAISE(const int64_t bytes, RemoveTree(storage, sibling, rescue));
   result->staged_bytes_removed += bytes;
-  for (const std::string& directory : touched) {
-    ARROW_RETURN_NOT_OK(storage->SyncDirectory(directory));
-  }
   return storage->SyncDirectory(ParentOf(root));
 }
 

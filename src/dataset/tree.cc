@@ -122,13 +122,19 @@ std::vector<std::string> NamesIn(const std::string& directory) {
 }
 
 arrow::Status CreateParents(Storage* storage, const std::string& root,
-                            const std::string& relative_path, std::set<std::string>* touched) {
+                            const std::string& relative_path, std::set<std::string>* to_sync) {
   for (size_t slash = relative_path.find('/'); slash != std::string::npos;
        slash = relative_path.find('/', slash + 1)) {
     const std::string directory = root + "/" + relative_path.substr(0, slash);
-    if (Exists(directory)) continue;
-    ARROW_RETURN_NOT_OK(storage->CreateDirectory(directory));
-    touched->insert(ParentOf(directory));
+    if (!Exists(directory)) ARROW_RETURN_NOT_OK(storage->CreateDirectory(directory));
+    to_sync->insert(ParentOf(directory));
+  }
+  return arrow::Status::OK();
+}
+
+arrow::Status SyncDirectories(Storage* storage, const std::set<std::string>& directories) {
+  for (const std::string& directory : directories) {
+    ARROW_RETURN_NOT_OK(storage->SyncDirectory(directory));
   }
   return arrow::Status::OK();
 }

@@ -27,10 +27,14 @@ std::vector<std::string> NamesIn(const std::string& directory);
 /// Same, but a directory that cannot be read is an error; one that is gone has no names.
 arrow::Result<std::vector<std::string>> ReadNames(const std::string& directory);
 
-/// Creates the directories of `relative_path` below root; adds those that got an entry to
-/// `touched`.
+/// Creates the directories of `relative_path` below root. Adds to `to_sync` what must be synced
+/// before anything in them is safe: every directory that holds one of them, also one that was there
+/// before, since whoever made it may have been cut off before he synced.
 arrow::Status CreateParents(Storage* storage, const std::string& root,
-                            const std::string& relative_path, std::set<std::string>* touched);
+                            const std::string& relative_path, std::set<std::string>* to_sync);
+
+/// Makes the entries of these directories safe.
+arrow::Status SyncDirectories(Storage* storage, const std::set<std::string>& directories);
 
 /// Asked about each file, by its path below the removed directory: true when it was dealt with
 /// otherwise and must not be removed.

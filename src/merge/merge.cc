@@ -1,5 +1,6 @@
 #include "floodwall/merge.h"
 
+#include <cerrno>
 #include <chrono>
 #include <optional>
 
@@ -43,13 +44,16 @@ constexpr int64_t kEnoughAsARule = 64 * kMiB;
 /// One merge from the lock to the result.
 class MergeRun {
  public:
-  explicit MergeRun(const MergeOptions& options)
-      : options_(options), context_(options), storage_(Storage::Posix()), start_(Clock::now()) {}
+  MergeRun(const MergeOptions& options, const MergeCalls& calls)
+      : options_(options),
+        context_(options),
+        storage_(calls.storage),
+        spill_calls_(calls.spill),
+        start_(Clock::now()) {}
 
-  arrow::Result<MergeResult> Run(const MergeSource& merge_source, const std::string& path,
-                                 SpillCalls* calls) {
-    auto result = Steps(merge_source, path, calls);
-    return result.ok() ? std::move(result) : Whole(result.status(), merge_source, path, calls);
+  arrow::Result<MergeResult> Run(const MergeSource& merge_source, const std::string& path) {
+    auto result = Steps(merge_source, path);
+    return result.ok() ? std::move(result) : Whole(result.status(), merge_source, path);
   }
 
   arrow::Result<MergeResult> RunDeduplicate(const std::string& path) {
@@ -87,8 +91,7 @@ class MergeRun {
   }
 
  private:
-  arrow::Result<MergeResult> Steps(const MergeSource& merge_source, const std::string& path,
-                                   SpillCalls* calls) {
+  arrow::Result<MergeResult> Steps(const MergeSource& merge_source, const std::string& path) {
     result_.strategy = options_.strategy;
     result_.limit_bytes = options_.max_memory_bytes;
     result_.threads = options_.threads > 0 ? options_.threads : UsableCpus();
@@ -107,7 +110,7 @@ class MergeRun {
     // Whoever held the lock may have had the same token.
     ARROW_ASSIGN_OR_RAISE(known, FindResult(options_, result_.strategy, target_.listing()));
     if (known) return std::move(*known);
-    context_.OpenSpill(target_.listing().root, calls);
+    context_.OpenSpill(target_.listing().root, spill_calls_);
     ARROW_RETURN_NOT_OK(Prepare());
     return MergeRows();
   }
@@ -149,18 +152,19 @@ class MergeRun {
     return arrow::Status::OK();
   }
 
+  /// Syncs what was there, too: a merge that made it may have been killed before it did.
   arrow::Status CreateRoot(const std::string& root) {
-    for (size_t slash = root.find('/', 1); slash != std::string::npos;
-         slash = root.find('/', slash + 1)) {
-      ARROW_RETURN_NOT_OK(CreateDurably(root.substr(0, slash)));
+    for (size_t slash = root.find('/', 1);; slash = root.find('/', slash + 1)) {
+      const std::string directory = root.substr(0, slash);
+      const bool made = !Exists(directory);
+      if (made) ARROW_RETURN_NOT_OK(storage_->CreateDirectory(directory));
+      const arrow::Status synced = storage_->SyncDirectory(ParentOf(directory));
+      const ErrorDetail* detail = ErrorDetail::From(synced);
+      // What this user cannot open or change is none of his making.
+      const bool foreign = detail && (detail->os_error == EACCES || detail->os_error == EROFS);
+      if (made || !foreign) ARROW_RETURN_NOT_OK(synced);
+      if (slash == std::string::npos) return arrow::Status::OK();
     }
-    return CreateDurably(root);
-  }
-
-  arrow::Status CreateDurably(const std::string& directory) {
-    if (Exists(directory)) return arrow::Status::OK();
-    ARROW_RETURN_NOT_OK(storage_->CreateDirectory(directory));
-    return storage_->SyncDirectory(ParentOf(directory));
   }
 
   arrow::Result<MergeResult> NothingToDo(const DatasetListing& listing) {
@@ -230,7 +234,7 @@ class MergeRun {
 
   /// A refusal for want of memory names a limit that is enough for what would come after, too.
   arrow::Status Whole(const arrow::Status& refused, const MergeSource& source,
-                      const std::string& path, SpillCalls* calls) {
+                      const std::string& path) {
     const ErrorDetail* detail = ErrorDetail::From(refused);
     if (detail == nullptr) return refused;
     const bool denied = detail->kind == ErrorKind::kMemoryLimitExceeded &&
@@ -241,7 +245,7 @@ class MergeRun {
     const bool early = denied || phase_ == "plan" || phase_ == "match";
     if (early || phase_ == "rewrite") {
       context_.budget->SetLimit(options_.max_memory_bytes + kCountingRoom);
-      auto counted = early ? Counted(source, path, calls) : CountedInsert();
+      auto counted = early ? Counted(source, path) : CountedInsert();
       context_.budget->SetLimit(options_.max_memory_bytes);
       minimum = std::max(minimum, counted.ValueOr(0));
     }
@@ -255,8 +259,7 @@ class MergeRun {
   }
 
   /// What this merge may come to, from footers and page headers alone.
-  arrow::Result<int64_t> Counted(const MergeSource& source, const std::string& path,
-                                 SpillCalls* calls) {
+  arrow::Result<int64_t> Counted(const MergeSource& source, const std::string& path) {
     if (!source_) {
       ARROW_ASSIGN_OR_RAISE(source_, RowSource::Make(source, &context_));
     }
@@ -272,7 +275,7 @@ class MergeRun {
     if (!prepared_) {
       // A stream cannot be read twice.
       if (prepares_) return arrow::Status::Invalid("the source has been read in part");
-      context_.OpenSpill(target_.listing().root, calls);
+      context_.OpenSpill(target_.listing().root, spill_calls_);
       ARROW_RETURN_NOT_OK(Prepare());
     }
     return WholeNeed(target_, source_.get(), held_, &context_);
@@ -316,7 +319,8 @@ class MergeRun {
 
   const MergeOptions& options_;
   RunContext context_;
-  Storage* storage_;
+  Storage* const storage_;
+  SpillCalls* const spill_calls_;
   Clock::time_point start_;
   std::string phase_;
   Clock::time_point phase_start_;
@@ -357,18 +361,23 @@ MergeSource MergeSource::FromParquet(std::vector<std::string> paths) {
 
 arrow::Result<MergeResult> Merge(const MergeSource& source, const std::string& path,
                                  const MergeOptions& options) {
-  return MergeWith(SpillCalls::Real(), source, path, options);
+  return MergeWith({}, source, path, options);
 }
 
-arrow::Result<MergeResult> MergeWith(SpillCalls* calls, const MergeSource& source,
+arrow::Result<MergeResult> MergeWith(const MergeCalls& calls, const MergeSource& source,
                                      const std::string& path, const MergeOptions& options) {
   ARROW_RETURN_NOT_OK(arrow::compute::Initialize());
   ARROW_RETURN_NOT_OK(CheckOptions(options));
-  MergeRun run(options);
-  return run.Run(source, path, calls);
+  MergeRun run(options, calls);
+  return run.Run(source, path);
 }
 
-arrow::Result<MergeResult> Deduplicate(const std::string& path, const MergeOptions& given) {
+arrow::Result<MergeResult> Deduplicate(const std::string& path, const MergeOptions& options) {
+  return DeduplicateWith({}, path, options);
+}
+
+arrow::Result<MergeResult> DeduplicateWith(const MergeCalls& calls, const std::string& path,
+                                           const MergeOptions& given) {
   ARROW_RETURN_NOT_OK(arrow::compute::Initialize());
   MergeOptions options = given;
   options.strategy = MergeStrategy::kDelete;  // rows only go away: no value is replaced
@@ -377,7 +386,7 @@ arrow::Result<MergeResult> Deduplicate(const std::string& path, const MergeOptio
     return MakeError(ErrorKind::kInvalidMerge,
                      "deduplicate keeps the 'last' or the 'first' row of a key");
   }
-  MergeRun run(options);
+  MergeRun run(options, calls);
   return run.RunDeduplicate(path);
 }
 

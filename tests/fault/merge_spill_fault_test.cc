@@ -49,7 +49,7 @@ arrow::Result<MergeResult> MergeStream(SpillCalls* calls, const std::string& roo
   options.key_columns = {"id"};
   options.max_memory_bytes = 24 << 20;
   auto reader = arrow::RecordBatchReader::Make(batches, table->schema()).ValueOrDie();
-  return MergeWith(calls, MergeSource::FromReader(reader), root, options);
+  return MergeWith({.spill = calls}, MergeSource::FromReader(reader), root, options);
 }
 
 TEST(MergeSpillFault, EveryFailureIsTypedAndLeavesTheDataset) {

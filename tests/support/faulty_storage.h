@@ -10,46 +10,51 @@
 
 namespace floodwall::testing {
 
-/// The real file system; a test overrides what it wants to see or to fail.
+/// The real file system, or another one; a test overrides what it wants to see or to fail.
 class ForwardingStorage : public Storage {
  public:
+  explicit ForwardingStorage(Storage* base = Storage::Posix()) : base_(base) {}
+
   arrow::Result<std::unique_ptr<StagedFile>> CreateFile(const std::string& path,
                                                         mode_t mode) override {
-    return Storage::Posix()->CreateFile(path, mode);
+    return base_->CreateFile(path, mode);
   }
   arrow::Status Rename(const std::string& from, const std::string& to) override {
-    return Storage::Posix()->Rename(from, to);
+    return base_->Rename(from, to);
   }
-  arrow::Status Unlink(const std::string& path) override { return Storage::Posix()->Unlink(path); }
+  arrow::Status Unlink(const std::string& path) override { return base_->Unlink(path); }
   arrow::Status CreateDirectory(const std::string& path, mode_t mode) override {
-    return Storage::Posix()->CreateDirectory(path, mode);
+    return base_->CreateDirectory(path, mode);
   }
   arrow::Status RemoveDirectory(const std::string& path) override {
-    return Storage::Posix()->RemoveDirectory(path);
+    return base_->RemoveDirectory(path);
   }
   arrow::Status SyncDirectory(const std::string& path) override {
-    return Storage::Posix()->SyncDirectory(path);
+    return base_->SyncDirectory(path);
   }
   arrow::Status Link(const std::string& from, const std::string& to) override {
-    return Storage::Posix()->Link(from, to);
+    return base_->Link(from, to);
   }
   arrow::Status Exchange(const std::string& one, const std::string& other) override {
-    return Storage::Posix()->Exchange(one, other);
+    return base_->Exchange(one, other);
   }
   arrow::Status CopyAttributes(const std::string& from, const std::string& to) override {
-    return Storage::Posix()->CopyAttributes(from, to);
+    return base_->CopyAttributes(from, to);
   }
   arrow::Status SetMode(const std::string& path, mode_t mode) override {
-    return Storage::Posix()->SetMode(path, mode);
+    return base_->SetMode(path, mode);
   }
+
+ private:
+  Storage* base_;
 };
 
 /// The real file system until operation `fail_at`: that one fails with `os_error`; when `dies`,
 /// everything after it fails too and has no effect, as if the process had been killed there.
 class FaultyStorage final : public ForwardingStorage {
  public:
-  FaultyStorage(int fail_at, int os_error, bool dies)
-      : fail_at_(fail_at), os_error_(os_error), dies_(dies) {}
+  FaultyStorage(int fail_at, int os_error, bool dies, Storage* base = Storage::Posix())
+      : ForwardingStorage(base), fail_at_(fail_at), os_error_(os_error), dies_(dies) {}
 
   int operations() const { return operations_; }
   /// Called before each operation, as somebody else who looks at the files then.
