@@ -40,9 +40,9 @@ struct SnapshotExchange {
   static arrow::Status Probe(Storage* storage, const std::string& root,
                              const std::string& directory);
 
-  /// The same without the lock: in a directory beside the dataset, which a kill may leave there
-  /// nearly empty. A dataset that does not exist yet is not probed.
-  static arrow::Status ProbeBeside(Storage* storage, const std::string& root);
+  /// The same without the dataset's lock, in a spill directory, whose own lock keeps it and which
+  /// recovery removes after a kill. A dataset that does not exist yet is not probed.
+  static arrow::Status ProbeWithoutLock(Storage* storage, const std::string& root);
 
   static std::string SiblingPath(const std::string& root, const std::string& token);
 

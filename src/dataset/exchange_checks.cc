@@ -8,16 +8,18 @@
 #include <climits>
 #include <cstdlib>
 #include <cstring>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "dataset/exchange.h"
 #include "dataset/tree.h"
 #include "floodwall/error.h"
+#include "spill/spill_directory.h"
 
 namespace floodwall {
 namespace {
+
+constexpr int kAttempts = 5;
 
 arrow::Status Refuse(const std::string& root, const std::string& why) {
   return MakeError(ErrorKind::kInvalidMerge, "snapshot='exchange' is not possible for '" + root +
@@ -169,9 +171,17 @@ arrow::Status SnapshotExchange::Probe(Storage* storage, const std::string& root,
   return tried;
 }
 
-arrow::Status SnapshotExchange::ProbeBeside(Storage* storage, const std::string& root) {
+arrow::Status SnapshotExchange::ProbeWithoutLock(Storage* storage, const std::string& root) {
   if (!Exists(root)) return arrow::Status::OK();
-  return Probe(storage, root, SiblingPath(root, "probe-" + std::to_string(std::random_device()())));
+  for (int attempt = 1;; ++attempt) {
+    SpillDirectory place(root + "/_floodwall", 0);
+    ARROW_RETURN_NOT_OK(place.NewFile().status());
+    const arrow::Status status = Probe(storage, root, place.path() + "/probe");
+    const ErrorDetail* detail = ErrorDetail::From(status);
+    // Gone with the old version that another process has just exchanged.
+    const bool gone = detail != nullptr && detail->os_error == ENOENT && !Exists(place.path());
+    if (!gone || attempt == kAttempts) return status;
+  }
 }
 
 }  // namespace floodwall

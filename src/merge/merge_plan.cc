@@ -38,7 +38,7 @@ class Planner {
     if (known) any = false;
     if (any && options_.snapshot == Snapshot::kExchange) {
       ARROW_RETURN_NOT_OK(SnapshotExchange::Check(listing));
-      ARROW_RETURN_NOT_OK(SnapshotExchange::ProbeBeside(Storage::Posix(), listing.root));
+      ARROW_RETURN_NOT_OK(SnapshotExchange::ProbeWithoutLock(Storage::Posix(), listing.root));
     }
     ARROW_ASSIGN_OR_RAISE(target_, Target::Open(std::move(listing), *source_->schema(), &context_));
     plan_.target_count_before = plan_.target_count_after = target_.num_rows();

@@ -1,10 +1,12 @@
 #include "dataset/exchange.h"
 
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <filesystem>
 #include <string>
 
@@ -84,6 +86,71 @@ TEST(Exchange, RefusesAFileSystemThatCannotExchange) {
     }
     EXPECT_EQ(refused, 6);
   }
+}
+
+/// A process that dies for good before operation `dies_at`.
+class Dying final : public testing::ForwardingStorage {
+ public:
+  explicit Dying(int dies_at) : left_(dies_at) {}
+  arrow::Result<std::unique_ptr<StagedFile>> CreateFile(const std::string& path,
+                                                        mode_t mode) override {
+    Count();
+    return ForwardingStorage::CreateFile(path, mode);
+  }
+  arrow::Status Unlink(const std::string& path) override {
+    Count();
+    return ForwardingStorage::Unlink(path);
+  }
+  arrow::Status CreateDirectory(const std::string& path, mode_t mode) override {
+    Count();
+    return ForwardingStorage::CreateDirectory(path, mode);
+  }
+  arrow::Status RemoveDirectory(const std::string& path) override {
+    Count();
+    return ForwardingStorage::RemoveDirectory(path);
+  }
+  arrow::Status Link(const std::string& from, const std::string& to) override {
+    Count();
+    return ForwardingStorage::Link(from, to);
+  }
+  arrow::Status Exchange(const std::string& one, const std::string& other) override {
+    Count();
+    return ForwardingStorage::Exchange(one, other);
+  }
+
+ private:
+  void Count() {
+    if (left_-- == 0) ::kill(::getpid(), SIGKILL);
+  }
+  int left_;
+};
+
+TEST(Exchange, APlanThatIsKilledLeavesNothing) {
+  int killed = 0;
+  for (int k = 0;; ++k) {
+    const CommitDataset dataset(Everything());
+    const pid_t child = ::fork();
+    if (child == 0) {
+      Dying storage(k);
+      ::_exit(SnapshotExchange::ProbeWithoutLock(&storage, dataset.root()).ok() ? 0 : 1);
+    }
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_TRUE(dataset.IsAlone()) << k;
+    if (WIFEXITED(status)) {
+      EXPECT_EQ(WEXITSTATUS(status), 0);
+      EXPECT_FALSE(fs::exists(dataset.root() + "/_floodwall"));
+      break;
+    }
+    ++killed;
+    const auto recovered = RecoverDataset(Storage::Posix(), dataset.root()).ValueOrDie();
+    EXPECT_EQ(recovered.action, RecoveryAction::kCleaned) << k;
+    for (const auto& entry : fs::directory_iterator(dataset.root() + "/_floodwall")) {
+      EXPECT_EQ(entry.path().filename(), "lock") << k;
+    }
+    EXPECT_EQ(dataset.Files(), Everything().before);
+  }
+  EXPECT_GT(killed, 10);
 }
 
 TEST(Exchange, KeepsModesAttributesLinksAndInodes) {
