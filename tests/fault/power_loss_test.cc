@@ -1,14 +1,8 @@
-#include <unistd.h>
-
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <set>
-#include <sstream>
 
 #include "dataset/commit.h"
-#include "dataset/tree.h"
 #include "floodwall/error.h"
 #include "gtest/gtest.h"
 #include "support/merge_scenarios.h"
@@ -19,6 +13,9 @@ namespace floodwall {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::Files;
+using testing::GlobParquet;
+using testing::Leftovers;
 using testing::MergeScenario;
 using testing::PowerLoss;
 using testing::RecordedDisk;
@@ -50,44 +47,9 @@ std::string Describe(int k, const PowerLoss& loss) {
          std::to_string(loss.seed);
 }
 
-using Files = std::set<std::string>;
-
-/// Contents of every file that the pattern `**/*.parquet` finds, hidden directories included.
-Files GlobParquet(const std::string& top) {
-  Files out;
-  for (const auto& entry : fs::recursive_directory_iterator(top)) {
-    if (!entry.is_regular_file() || entry.path().extension() != ".parquet") continue;
-    std::stringstream text;
-    text << std::ifstream(entry.path(), std::ios::binary).rdbuf();
-    out.insert(text.str());
-  }
-  return out;
-}
-
-/// What neither belongs to the data nor is meant to stay.
-Files Leftovers(const std::string& top, const std::string& root) {
-  Files out;
-  for (const auto& entry : fs::recursive_directory_iterator(top)) {
-    const std::string path = entry.path().string();
-    const bool above = (root + "/").rfind(path + "/", 0) == 0;
-    const std::string relative = above ? "" : path.substr(std::min(path.size(), root.size() + 1));
-    const bool data = path.rfind(root + "/", 0) == 0 && relative[0] != '_' && relative[0] != '.' &&
-                      (entry.is_directory() || entry.path().extension() == ".parquet");
-    const bool kept =
-        relative == "_floodwall" || relative == "_floodwall/lock" ||
-        relative == "_floodwall/results" ||
-        (relative.rfind("_floodwall/results/", 0) == 0 && entry.path().extension() != ".new");
-    if (!above && !data && !kept) out.insert(path);
-  }
-  return out;
-}
-
 class PowerLossTest : public ::testing::TestWithParam<MergeScenario> {
  protected:
-  /// In memory, where there is such a place: thousands of trees are made.
-  static void SetUpTestSuite() {
-    if (::access("/dev/shm", W_OK) == 0) ::setenv("TMPDIR", "/dev/shm", 0);
-  }
+  static void SetUpTestSuite() { testing::UseMemoryForDirectories(); }
 
   /// One recorded merge tells the old rows, the new ones, and which files are whole.
   void SetUp() override {
@@ -106,10 +68,7 @@ class PowerLossTest : public ::testing::TestWithParam<MergeScenario> {
   }
 
   static std::string PathIn(const std::string& top) { return top + "/" + GetParam().dataset; }
-  static std::string RootIn(const std::string& top) {
-    const std::string path = PathIn(top);
-    return path.ends_with(".parquet") ? ParentOf(path) : path;
-  }
+  static std::string RootIn(const std::string& top) { return testing::RootOf(PathIn(top)); }
 
   void ExpectWholeFiles(const std::string& top) const {
     for (const std::string& file : GlobParquet(top)) {

@@ -1,10 +1,16 @@
 #include "support/merge_scenarios.h"
 
+#include <unistd.h>
+
+#include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <sstream>
 
 #include "arrow/api.h"
 #include "arrow/io/file.h"
 #include "dataset/listing.h"
+#include "dataset/tree.h"
 #include "gtest/gtest.h"
 #include "parquet/arrow/reader.h"
 #include "parquet/arrow/writer.h"
@@ -147,6 +153,10 @@ const std::vector<MergeScenario>& MergeScenarios() {
   return scenarios;
 }
 
+std::string RootOf(const std::string& path) {
+  return path.ends_with(".parquet") ? ParentOf(path) : path;
+}
+
 std::multiset<std::string> RowsOf(const std::string& path) {
   std::multiset<std::string> out;
   const DatasetListing listing = ListDataset(path).ValueOrDie();
@@ -165,6 +175,38 @@ std::multiset<std::string> RowsOf(const std::string& path) {
     }
   }
   return out;
+}
+
+Files GlobParquet(const std::string& top) {
+  Files out;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(top)) {
+    if (!entry.is_regular_file() || entry.path().extension() != ".parquet") continue;
+    std::stringstream text;
+    text << std::ifstream(entry.path(), std::ios::binary).rdbuf();
+    out.insert(text.str());
+  }
+  return out;
+}
+
+Files Leftovers(const std::string& top, const std::string& root) {
+  Files out;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(top)) {
+    const std::string path = entry.path().string();
+    const bool above = (root + "/").rfind(path + "/", 0) == 0;
+    const std::string relative = above ? "" : path.substr(std::min(path.size(), root.size() + 1));
+    const bool data = path.rfind(root + "/", 0) == 0 && relative[0] != '_' && relative[0] != '.' &&
+                      (entry.is_directory() || entry.path().extension() == ".parquet");
+    const bool kept =
+        relative == "_floodwall" || relative == "_floodwall/lock" ||
+        relative == "_floodwall/results" ||
+        (relative.rfind("_floodwall/results/", 0) == 0 && entry.path().extension() != ".new");
+    if (!above && !data && !kept) out.insert(path);
+  }
+  return out;
+}
+
+void UseMemoryForDirectories() {
+  if (::access("/dev/shm", W_OK) == 0) ::setenv("TMPDIR", "/dev/shm", 0);
 }
 
 }  // namespace floodwall::testing
