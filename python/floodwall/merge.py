@@ -18,6 +18,7 @@ from floodwall.merge_result import (
 )
 from floodwall.monitor import MemoryMonitor, MemoryPressureLevel
 from floodwall.sizes import to_bytes
+from floodwall.source_stream import SourceStream
 
 __all__ = [
     "MergeFileMetadata",
@@ -58,6 +59,7 @@ def run_job(
     job: _core.MergeJob,
     progress: Callable[[MergeProgress], object] | None,
     monitor: MemoryMonitor | None,
+    source: object = None,
 ) -> Any:
     """Run a job's work in a thread of its own, so that this one can report and be interrupted."""
     if monitor is not None:
@@ -87,7 +89,11 @@ def run_job(
     except BaseException as error:
         # Ctrl-C, a callback that raised, an emergency: stop, and wait until the stage is gone.
         job.cancel()
+        if isinstance(source, SourceStream):
+            source.stop()
         thread.join()
+        if isinstance(source, SourceStream):
+            source.leave()
         if isinstance(error, MemoryError) and not isinstance(outcome[0], BaseException):
             return outcome[0]  # it had passed its commit point: the emergency came too late
         raise
@@ -278,9 +284,9 @@ def _finish(
         from floodwall.cli.progress import show_progress
 
         with show_progress() as report:
-            core = run_job(job.run, job, report, memory_monitor)
+            core = run_job(job.run, job, report, memory_monitor, source)
     else:
-        core = run_job(job.run, job, progress or None, memory_monitor)
+        core = run_job(job.run, job, progress or None, memory_monitor, source)
     return MergeResult(
         strategy=strategy,
         source_count=core.source_count,

@@ -14,6 +14,7 @@ import pyarrow as pa
 from floodwall import _core
 from floodwall.errors import MergeError
 from floodwall.sizes import to_bytes
+from floodwall.source_stream import SourceStream
 
 _Choice = TypeVar("_Choice")
 
@@ -72,14 +73,15 @@ def open_source(data: object) -> tuple[object, str]:
     # Without the module nobody has made one; its import takes pandas along.
     datasets = sys.modules.get("pyarrow.dataset")
     if datasets is not None and isinstance(data, datasets.Dataset):
-        return data.scanner(batch_readahead=1, fragment_readahead=1).to_reader(), "stream"
+        scanner = data.scanner(batch_readahead=1, fragment_readahead=1)
+        return SourceStream(scanner.to_reader()), "stream"
     if isinstance(data, list | tuple) and data:
         if all(isinstance(item, pa.Table) for item in data):
             return pa.concat_tables(data, promote_options="permissive"), "table"
         if all(isinstance(item, str | os.PathLike) for item in data):
             return _parquet_paths(data), "parquet"
     if hasattr(data, "__arrow_c_stream__"):
-        return data, "stream"
+        return SourceStream(data), "stream"
     raise TypeError(
         "data must be a pyarrow Table, a list of Tables, an object with __arrow_c_stream__ "
         f"(polars, pandas, duckdb ...), a Dataset, or paths of Parquet files; got {type(data)}"

@@ -152,7 +152,7 @@ def plan_merge(
     )
     source, kind = open_source(data)
     job = _core.MergeJob(source, kind, os.fspath(path), options)
-    core = run_job(job.plan, job, progress, memory_monitor)
+    core = run_job(job.plan, job, progress, memory_monitor, source)
     files = [MergeFileMetadata(f.path, f.row_count, f.operation, f.size_bytes) for f in core.files]
     return MergePlan(
         strategy=strategy,

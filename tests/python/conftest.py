@@ -1,3 +1,4 @@
+import glob
 import signal
 import sys
 from pathlib import Path
@@ -27,6 +28,12 @@ def make_table(first: int, count: int) -> pa.Table:
             "flag": pa.array([i % 3 == 0 for i in ids]),
         }
     )
+
+
+def parquet_files(root: Path) -> dict[str, bytes]:
+    """Contents of all that the pattern ``**/*.parquet`` finds, hidden directories included."""
+    names = glob.glob("**/*.parquet", root_dir=root, recursive=True, include_hidden=True)  # noqa: PTH207
+    return {name: (root / name).read_bytes() for name in names}
 
 
 @pytest.fixture
