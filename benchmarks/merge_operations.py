@@ -20,6 +20,7 @@ import lineitem
 
 WIDE_COLUMNS = 150
 _WIDE_ROWS, _WIDE_FILES = 245_760, 4
+_KEYED_ROWS, _KEYED_FILES = 20_000_000, 8
 _CHANGED = """l_quantity + 1 AS l_quantity, l_extendedprice + 1 AS l_extendedprice,
     'merged ' || l_comment AS l_comment, l_shipdate + INTERVAL 1 DAY AS l_shipdate"""
 _NEW_KEY = "l_orderkey + 8 AS l_orderkey"
@@ -39,7 +40,7 @@ class Operation:
     @property
     def keys(self) -> list[str]:
         """The key columns."""
-        return ["id"] if self.dataset == "wide" else list(lineitem.KEY_COLUMNS)
+        return list(lineitem.KEY_COLUMNS) if self.dataset == "lineitem" else ["id"]
 
 
 def _mixed(rows: str, new_rows: str) -> str:
@@ -96,6 +97,14 @@ OPERATIONS = {
         "ORDER BY hash(id, 1)",
         "wide",
     ),
+    # Twice as many keys as 128 MiB hold, and the payload of each.
+    "keys": Operation(
+        "upsert of 10 million rows, half of them new, into 20 million narrow ones",
+        "upsert",
+        "SELECT id + 1 - hash(id, 2) % 2 AS id, a + 1 AS a, b FROM t WHERE hash(id, 3) % 2 = 0 "
+        "ORDER BY hash(id, 4)",
+        "keyed",
+    ),
 }
 
 
@@ -129,6 +138,26 @@ def _lay_out_wide(dataset: Path, scale: float) -> None:
     part.rename(dataset)
 
 
+def _lay_out_keyed(dataset: Path, scale: float) -> None:
+    part = dataset.with_suffix(".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    rows = int(_KEYED_ROWS * scale) // _KEYED_FILES
+    with duckdb.connect() as db:
+        db.execute("SET threads = 2; SET memory_limit = '2GB'")
+        for file in range(_KEYED_FILES):
+            db.execute(
+                f"COPY (SELECT 2 * (i * {_KEYED_FILES} + {file}) AS id, "
+                "(hash(i) % 1000003)::INT AS a, 'text ' || (hash(i, 1) % 65537) AS b "
+                f"FROM range({rows}) r(i) ORDER BY hash(i, 5)) TO '{part}/keyed-{file}.parquet' "
+                "(FORMAT parquet, ROW_GROUP_SIZE 250000)"
+            )
+    part.rename(dataset)
+
+
+_LAY_OUT = {"wide": _lay_out_wide, "keyed": _lay_out_keyed}
+
+
 def prepare(name: str, directory: Path, scale: float) -> tuple[Path, Path]:
     """Return dataset and source of an operation; make them at the first call."""
     operation = OPERATIONS[name]
@@ -136,8 +165,8 @@ def prepare(name: str, directory: Path, scale: float) -> tuple[Path, Path]:
         return lineitem.prepare(directory, scale)
     dataset = directory / f"{operation.dataset}-{scale:g}"
     if not dataset.exists():
-        if operation.dataset == "wide":
-            _lay_out_wide(dataset, scale)
+        if operation.dataset in _LAY_OUT:
+            _LAY_OUT[operation.dataset](dataset, scale)
         else:
             lineitem.prepare(directory, scale)
     source = directory / f"source-{name}-{scale:g}.parquet"

@@ -19,7 +19,7 @@
 namespace floodwall {
 namespace {
 
-constexpr int kAttempts = 5;
+constexpr int kProbeAttempts = 5;
 
 arrow::Status Refuse(const std::string& root, const std::string& why) {
   return MakeError(ErrorKind::kInvalidMerge, "snapshot='exchange' is not possible for '" + root +
@@ -180,7 +180,7 @@ arrow::Status SnapshotExchange::ProbeWithoutLock(Storage* storage, const std::st
     const ErrorDetail* detail = ErrorDetail::From(status);
     // Gone with the old version that another process has just exchanged.
     const bool gone = detail != nullptr && detail->os_error == ENOENT && !Exists(place.path());
-    if (!gone || attempt == kAttempts) return status;
+    if (!gone || attempt == kProbeAttempts) return status;
   }
 }
 
