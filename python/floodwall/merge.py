@@ -235,6 +235,7 @@ def deduplicate(
     max_memory: int | str | None = None,
     null_keys: str = "match",
     threads: int | None = None,
+    snapshot: str = "in_place",
     memory_monitor: MemoryMonitor | None = None,
     progress: Callable[[MergeProgress], object] | bool | None = None,
 ) -> MergeResult:
@@ -252,6 +253,7 @@ def deduplicate(
         max_memory: Bound on the memory, as in ``merge``.
         null_keys: ``"match"`` (a null equals a null) or ``"never"`` (such rows all stay).
         threads: Files rewritten at once; default the CPUs this process may use.
+        snapshot: What readers meet meanwhile, as in ``merge``.
         memory_monitor: As in ``merge``.
         progress: As in ``merge``.
 
@@ -267,6 +269,7 @@ def deduplicate(
     options.max_memory_bytes = to_bytes("max_memory", "auto" if max_memory is None else max_memory)
     options.null_keys = choose("null_keys", null_keys, _core.NullKeys)
     options.threads = 0 if threads is None else positive("threads", threads)
+    options.snapshot = choose("snapshot", snapshot, _core.Snapshot)
     return _finish("deduplicate", None, "none", path, options, progress, memory_monitor)
 
 

@@ -68,6 +68,9 @@ class MergeRun {
       return MakeError(ErrorKind::kInvalidMerge,
                        "cannot deduplicate a non-existent target: '" + path + "'");
     }
+    if (options_.snapshot == Snapshot::kExchange) {
+      ARROW_RETURN_NOT_OK(SnapshotExchange::Check(listing));
+    }
     ARROW_ASSIGN_OR_RAISE(const auto nothing,
                           arrow::Table::MakeEmpty(arrow::schema(arrow::FieldVector{})));
     ARROW_ASSIGN_OR_RAISE(source_, RowSource::Make(MergeSource::FromTable(nothing), &context_));

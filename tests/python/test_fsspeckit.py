@@ -180,6 +180,24 @@ def test_bad_arguments(dataset: Path, arguments: dict[str, Any], text: str) -> N
 
 
 @pytest.mark.usefixtures("installed")
+def test_a_merge_by_exchange(dataset: Path) -> None:
+    from floodwall.fsspeckit.io import make_merge
+
+    handler = module(".io").PyarrowDatasetIO()
+    inode = dataset.stat().st_ino
+    rows = pq.read_table(dataset / "f0.parquet").slice(0, 3)
+    rows = rows.set_column(3, "price", pa.array([-1.0] * 3))
+    merged = handler.merge(rows, str(dataset), "upsert", "id", snapshot="exchange")
+    assert (merged.updated, dataset.stat().st_ino != inode) == (3, True)
+    with pytest.raises(ValueError, match="'exchange', 'in_place'; got 'swap'"):
+        handler.merge(rows, str(dataset), "upsert", "id", snapshot="swap")
+    elsewhere = types.SimpleNamespace(_filesystem=types.SimpleNamespace(protocol="memory"))
+    merge = make_merge(lambda *_, **__: pytest.fail("the argument was dropped"))
+    with pytest.raises(ValueError, match="snapshot must be 'in_place' where 'x' lies"):
+        merge(elsewhere, rows, "x", "upsert", "id", snapshot="exchange")
+
+
+@pytest.mark.usefixtures("installed")
 def test_partitioned_inserts_and_refused_moves(tmp_path: Path) -> None:
     from fsspeckit.datasets.pyarrow.io import PyarrowDatasetIO
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
+from conftest import parquet_files
 
 import floodwall
 from floodwall.cli import main
@@ -69,6 +70,22 @@ def test_every_strategy(dataset: Path, tmp_path: Path, strategy: str) -> None:
     floodwall.merge(gone, dataset, strategy, "id", snapshot="exchange")
     assert read(dataset).equals(read(other))
     assert len(list(dataset.glob("*.parquet"))) == len(list(other.glob("*.parquet")))
+
+
+def test_deduplicate(dataset: Path, tmp_path: Path) -> None:
+    shutil.copy(dataset / "f0.parquet", dataset / "g.parquet")
+    other = tmp_path / "other"
+    shutil.copytree(dataset, other)
+    inode = dataset.stat().st_ino
+    result = floodwall.deduplicate(dataset, "id", keep="first", snapshot="exchange")
+    assert result.deleted == floodwall.deduplicate(other, "id", keep="first").deleted == 10_000
+    assert parquet_files(dataset) == parquet_files(other)
+    assert dataset.stat().st_ino != inode
+    assert beside(dataset) == []
+    with pytest.raises(floodwall.MergeError, match="single file"):
+        floodwall.deduplicate(dataset / "f0.parquet", "id", snapshot="exchange")
+    with pytest.raises(floodwall.MergeError, match="'exchange', 'in_place'; got 'swap'"):
+        floodwall.deduplicate(dataset, "id", snapshot="swap")
 
 
 def test_a_missing_target_is_created(tmp_path: Path) -> None:
@@ -165,6 +182,7 @@ def test_kill_at_random_moments(dataset: Path, tmp_path: Path, kills: int) -> No
     assert child.wait() == 0
     duration = time.monotonic() - started
     new = read(whole)
+    files = {*parquet_files(dataset).values(), *parquet_files(whole).values()}
     seed = random.Random(11)
     outcomes = set()
     for i in range(kills):
@@ -174,8 +192,10 @@ def test_kill_at_random_moments(dataset: Path, tmp_path: Path, kills: int) -> No
         time.sleep(seed.uniform(0, 1.2 * duration))
         child.kill()
         child.wait()
+        # Without recovery, too: no file but whole ones, wherever a pattern looks.
+        assert set(parquet_files(work).values()) <= files
         before = read(root)
-        assert before.equals(old) or before.equals(new), "without recovery, too"
+        assert before.equals(old) or before.equals(new)
         floodwall.recover(root)
         assert read(root).equals(before), "recovery changes no row"
         assert floodwall.recover(root).action == "none"
@@ -241,6 +261,11 @@ def test_command_line(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert json.loads(capsys.readouterr().out)["inserted"] == 2
     assert dataset.stat().st_ino != inode
     assert main([*command, "--snapshot", "exchange", "--plan"]) == 0
+    inode = dataset.stat().st_ino
+    shutil.copy(dataset / "f0.parquet", dataset / "g.parquet")
+    again = ["deduplicate", str(dataset), "--on", "id", "--keep", "first", "--no-progress"]
+    assert main([*again, "--snapshot", "exchange"]) == 0
+    assert dataset.stat().st_ino != inode
     one = ["merge", str(dataset / "f0.parquet"), *command[2:]]
     assert main([*one, "--snapshot", "exchange", "--no-progress"]) == 3
     assert "single file" in capsys.readouterr().err

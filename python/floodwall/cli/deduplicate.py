@@ -38,6 +38,11 @@ def add_parser(commands: Commands) -> None:
         help="greatest or least row, else by position (default: %(default)s)",
     )  # fmt: skip
     add_bounds(parser)
+    parser.add_argument(
+        "--snapshot", default="in_place", choices=["in_place", "exchange"],
+        help="exchange: readers find the old directory or the new one, never files of both "
+        "(default: %(default)s)",
+    )  # fmt: skip
     add_output(parser)
     parser.set_defaults(run=run)
 
@@ -52,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
         max_memory=args.max_memory,
         null_keys=args.null_keys,
         threads=args.threads,
+        snapshot=args.snapshot,
         progress=not args.no_progress,
     )
     print(json.dumps(result.to_dict()) if args.json else describe(result))

@@ -137,6 +137,7 @@ def _run(
     row_group_size: int | None,
     limits: tuple[int, int | None, int],
     progress: Callable[[int, int], None] | None,
+    snapshot: str,
 ) -> Any:
     table = _combine(data, schema)
     keys = _names("key_columns", key_columns, table, True)
@@ -165,6 +166,7 @@ def _run(
         # Where the files hold the column themselves it is a column as any other.
         partition_columns=None if not partitions or _lies_flat(path) else partitions,
         partition_moves="error",
+        snapshot=snapshot,
         memory_monitor=monitor,
         progress=report,
     )
@@ -229,6 +231,7 @@ def make_merge(original: Callable[..., Any] | None) -> Callable[..., Any]:
         merge_min_system_available_mb: int = 512,
         merge_progress_callback: Callable[[int, int], None] | None = None,
         use_merge: bool | None = None,
+        snapshot: str = "in_place",
     ) -> Any:
         """
         Merge rows into a Parquet dataset by key, within ``merge_max_memory_mb`` of memory.
@@ -236,7 +239,8 @@ def make_merge(original: Callable[..., Any] | None) -> Callable[..., Any]:
         The limits hold for the whole merge and every strategy; the merge always streams, so
         ``merge_chunk_size_rows``, ``enable_streaming_merge`` and ``use_merge`` have no part in it.
         Columns that the source lacks become null in replaced rows, others that the target lacks
-        are dropped. The dataset changes all at once or not at all.
+        are dropped. The dataset changes all at once or not at all; ``snapshot`` says what readers
+        meet meanwhile, as for ``floodwall.merge`` (only on this machine's disk).
 
         Raises ``ValueError`` for bad arguments and data, ``MemoryError`` when a limit is passed.
         """
@@ -250,6 +254,10 @@ def make_merge(original: Callable[..., Any] | None) -> Callable[..., Any]:
         if local is None:
             if original is None:
                 raise NotImplementedError(f"only local file systems can be merged into: {path!r}")
+            if snapshot != "in_place":
+                raise ValueError(
+                    f"snapshot must be 'in_place' where {path!r} lies; got {snapshot!r}"
+                )
             logger.warning(
                 "%r is not on a local disk: fsspeckit merges it, in unbounded memory", text
             )
@@ -267,7 +275,7 @@ def make_merge(original: Callable[..., Any] | None) -> Callable[..., Any]:
             data, local, strategy, key_columns, partition_columns, schema, compression,
             max_rows_per_file, row_group_size,
             (merge_max_memory_mb, merge_max_process_memory_mb, merge_min_system_available_mb),
-            merge_progress_callback,
+            merge_progress_callback, snapshot,
         )  # fmt: skip
 
     if original is not None:
