@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
+from conftest import parquet_files
 
 import floodwall
 
@@ -54,6 +55,7 @@ def test_kill_at_random_moments(dataset: Path, tmp_path: Path, kills: int) -> No
     new = read(whole)
     assert old != new
 
+    files = {*parquet_files(dataset).values(), *parquet_files(whole).values()}
     seed = random.Random(7)
     outcomes = []
     for i in range(kills):
@@ -64,6 +66,9 @@ def test_kill_at_random_moments(dataset: Path, tmp_path: Path, kills: int) -> No
         child.kill()
         child.wait()
         child.stdout.close()
+        # No pattern finds a staged file, and no reader that discovers files does.
+        assert set(parquet_files(root).values()) <= files
+        assert all(Path(name).read_bytes() in files for name in ds.dataset(root).files)
         floodwall.recover(root)
         assert floodwall.recover(root).action == "none"
         found = read(root)

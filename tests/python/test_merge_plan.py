@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 import pytest
+from conftest import make_table
 
 import floodwall
 
@@ -249,3 +250,56 @@ def test_the_command_prints_it(target: Callable[[], Path], tmp_path: Path) -> No
     assert "inserted    9,000" in text
     assert "files       2 rewritten, 0 gone, 2 untouched" in text
     assert contents(root) == before
+
+
+_PLANNING = """
+import sys
+import numpy as np
+import pyarrow as pa
+import floodwall
+
+class Source:
+    def __arrow_c_stream__(self, requested_schema=None):
+        reader = pa.RecordBatchReader.from_batches(schema, self.batches())
+        return reader.__arrow_c_stream__(requested_schema)
+
+    def batches(self):
+        for first in range(0, rows, 50_000):
+            if first + 50_000 == rows:
+                print("spilled", flush=True)
+                sys.stdin.readline()
+            yield batch(first)
+
+def batch(first):
+    numbers = np.arange(first, first + 50_000)
+    return pa.record_batch({"id": numbers, "price": numbers * 1.5, "other": numbers * 7})
+
+rows = int(sys.argv[2])
+schema = batch(0).schema
+plan = floodwall.plan_merge(Source(), sys.argv[1], "upsert", "id", max_memory="24MiB",
+                            new_columns="ignore")
+print(plan.source_count, plan.estimated_bytes_spilled > 0)
+"""
+
+
+@pytest.mark.parametrize("snapshot", ["in_place", "exchange"])
+def test_a_merge_leaves_the_spills_of_a_plan_alone(dataset: Path, snapshot: str) -> None:
+    count = 1_500_000
+    child = subprocess.Popen(
+        [sys.executable, "-c", _PLANNING, str(dataset), str(count)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "spilled\n"
+        spills = list((dataset / "_floodwall").glob("spill-*"))
+        assert len(spills) == 1
+        # A merge and its recovery take what a killed merge left for their own to remove.
+        changes = make_table(0, 10).set_column(3, "price", pa.array([-1.0] * 10))
+        floodwall.merge(changes, dataset, "update", "id", snapshot=snapshot)
+        assert floodwall.recover(dataset).action == "none"
+        assert spills[0].exists() == (snapshot == "in_place"), "the old version goes whole"
+        told, _ = child.communicate("\n")
+    assert child.returncode == 0
+    assert told.split() == [str(count), "True"]
+    assert [path.name for path in (dataset / "_floodwall").iterdir()] == ["lock"]

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROWS, make_table
+from conftest import ROWS, make_table, parquet_files
 
 import floodwall
 
@@ -182,6 +182,7 @@ def test_killed_and_tried_again_it_is_done_once(dataset: Path, tmp_path: Path, k
     assert child.wait() == 0
     duration = time.monotonic() - started
     child.stdout.close()
+    files = {*parquet_files(dataset).values(), *parquet_files(whole).values()}
     seed = random.Random(11)
     seen = set()
     for i in range(kills):
@@ -193,6 +194,7 @@ def test_killed_and_tried_again_it_is_done_once(dataset: Path, tmp_path: Path, k
         child.kill()
         child.wait()
         child.stdout.close()
+        assert set(parquet_files(root).values()) <= files
         result = floodwall.merge(
             source(count), root, "upsert", "id", idempotency_token="job", **NEVER
         )
