@@ -14,7 +14,7 @@
 namespace floodwall {
 namespace {
 
-constexpr int kAttempts = 10;
+constexpr int kLockAttempts = 10;
 
 bool IsStillAt(int fd, const std::string& path) {
   struct stat held{};
@@ -44,7 +44,7 @@ arrow::Result<std::unique_ptr<DatasetLock>> DatasetLock::Acquire(Storage* storag
     fd = ::open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0666);
     if (fd < 0) {
       // A plan that made the directory may have just removed it.
-      if (errno == ENOENT && attempt < kAttempts) continue;
+      if (errno == ENOENT && attempt < kLockAttempts) continue;
       return MakeOsError(ErrorKind::kCommit, errno, "cannot open the dataset's lock", path);
     }
     auto opened = std::unique_ptr<DatasetLock>(new DatasetLock(fd));
@@ -57,7 +57,7 @@ arrow::Result<std::unique_ptr<DatasetLock>> DatasetLock::Acquire(Storage* storag
     }
     // A lock counts only on the file that others will find: the directory may have been replaced.
     const bool counts = IsStillAt(fd, path);
-    if (result != 0 || (!counts && attempt == kAttempts)) {
+    if (result != 0 || (!counts && attempt == kLockAttempts)) {
       return MakeError(ErrorKind::kConflict,
                        "another merge or recovery holds the dataset: '" + root + "'" + holder(fd));
     }

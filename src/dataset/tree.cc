@@ -12,7 +12,7 @@ namespace floodwall {
 namespace {
 
 /// Somebody who does not know the lock may add files while a directory is being removed.
-constexpr int kAttempts = 5;
+constexpr int kRemoveAttempts = 5;
 
 arrow::Status CannotLook(int error, const std::string& path) {
   return MakeOsError(ErrorKind::kCommit, error, "cannot look at", path);
@@ -52,7 +52,7 @@ class TreeRemover {
       }
       const arrow::Status removed = storage_->RemoveDirectory(directory);
       const ErrorDetail* detail = ErrorDetail::From(removed);
-      if (detail == nullptr || detail->os_error != ENOTEMPTY || attempt == kAttempts) {
+      if (detail == nullptr || detail->os_error != ENOTEMPTY || attempt == kRemoveAttempts) {
         return removed;
       }
     }
