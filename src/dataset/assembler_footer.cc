@@ -114,7 +114,7 @@ arrow::Status ParquetAssembler::WriteOffsetIndexes() {
     const ByteRange range = facts.offset_index;
     if (range.length == 0) return arrow::Status::OK();
     // As it was and as it becomes, with offsets of up to ten bytes where there was one.
-    ARROW_RETURN_NOT_OK(charge_.Resize(charged + 4 * range.length));
+    ARROW_RETURN_NOT_OK(charge_.Resize(charged + kOffsetIndexRoom * range.length));
     ARROW_ASSIGN_OR_RAISE(const std::string index, base_->ReadRange(range.offset, range.length));
     std::string moved;
     moved.reserve(index.size() + index.size() / 4);

@@ -127,10 +127,27 @@ arrow::Result<BaseChunk> BaseChunk::Of(std::shared_ptr<ParquetSource> file, int 
   return out;
 }
 
-arrow::Result<ChunkPages> ListPages(const BaseChunk& chunk) {
+void ChunkPages::Add(const PageEntry& page) {
+  ++num_pages;
+  num_values += page.num_values;
+  max_compressed_bytes = std::max<int64_t>(max_compressed_bytes, page.compressed_bytes);
+  max_uncompressed_bytes = std::max<int64_t>(max_uncompressed_bytes, page.uncompressed_bytes);
+  max_values = std::max<int64_t>(max_values, page.num_values);
+  if (!page.dictionary_encoded()) {
+    max_direct_bytes = std::max<int64_t>(max_direct_bytes, page.uncompressed_bytes);
+  }
+  const bool known = page.encoding >= 0 && page.encoding < 63;
+  encodings.set(known ? static_cast<size_t>(page.encoding) : 63);
+}
+
+bool ChunkPages::uses_dictionary() const {
+  return Uses(field::kEncodingPlainDictionary) || Uses(field::kEncodingRleDictionary);
+}
+
+arrow::Result<ChunkPages> SumUpPages(const BaseChunk& chunk,
+                                     const std::function<arrow::Status(const PageEntry&)>& visit) {
   ChunkPages out;
   const ParquetSource& file = *chunk.file;
-  ARROW_ASSIGN_OR_RAISE(out.charge, Reservation::Make(file.budget(), 0));
   const int64_t end = chunk.range.offset + chunk.range.length;
   const bool flat = chunk.descr->max_repetition_level() == 0;
   for (int64_t position = chunk.range.offset; position < end;) {
@@ -149,24 +166,24 @@ arrow::Result<ChunkPages> ListPages(const BaseChunk& chunk) {
     }
     if (header.GetInt(field::page_header::kType, -1) == field::page_header::kTypeDictionary) {
       // A second one, or one behind data pages, is against the format.
-      if (out.dictionary || !out.data.empty()) out.plain_layout = false;
+      if (out.dictionary || out.num_pages > 0) out.plain_layout = false;
       out.dictionary = entry;
       continue;
     }
-    out.max_compressed_bytes = std::max<int64_t>(out.max_compressed_bytes, entry.compressed_bytes);
-    out.max_uncompressed_bytes =
-        std::max<int64_t>(out.max_uncompressed_bytes, entry.uncompressed_bytes);
-    out.max_values = std::max<int64_t>(out.max_values, entry.num_values);
-    out.num_values += entry.num_values;
-    if (out.data.size() == out.data.capacity()) {
-      const size_t capacity = std::max<size_t>(16, 2 * out.data.size());
-      // Old and new entries exist at once while they move.
-      ARROW_RETURN_NOT_OK(
-          out.charge.Resize(static_cast<int64_t>(capacity * 3 / 2 * sizeof(PageEntry))));
-      out.data.reserve(capacity);
-    }
-    out.data.push_back(entry);
+    out.Add(entry);
+    if (visit) ARROW_RETURN_NOT_OK(visit(entry));
   }
+  return out;
+}
+
+arrow::Result<ListedPages> ListPages(const BaseChunk& chunk, GuardedPool* pool) {
+  ListedPages out(pool);
+  ARROW_ASSIGN_OR_RAISE(static_cast<ChunkPages&>(out),
+                        SumUpPages(chunk, [&](const PageEntry& entry) {
+                          return out.entries.Append(&entry, sizeof(entry));
+                        }));
+  out.data = {reinterpret_cast<const PageEntry*>(out.entries.data()),
+              static_cast<size_t>(out.num_pages)};
   return out;
 }
 

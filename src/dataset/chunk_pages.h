@@ -6,13 +6,14 @@
 /// Threading: one thread a loader. Errors: kUnsupportedFile for headers, checksums or bodies
 /// that do not fit together, IOError of the system. Units: bytes, rows. Lifetime: a loaded page
 /// lives until the loader's next Load. Memory: from the loader's pool, a page compressed and
-/// the same page uncompressed.
+/// the same page uncompressed; a list of pages from its own.
 
+#include <bitset>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
-#include <vector>
 
 #include "arrow/io/interfaces.h"
 #include "arrow/result.h"
@@ -56,21 +57,41 @@ struct PageEntry {
   int64_t total_bytes() const { return int64_t{header_bytes} + compressed_bytes; }
 };
 
-/// Its pages. Their entries are charged to the file's budget.
+/// What its page headers say together.
 struct ChunkPages {
   std::optional<PageEntry> dictionary;
-  std::vector<PageEntry> data;
   /// All pages are of known kinds, with levels in the encoding of today.
   bool plain_layout = true;
+  int64_t num_pages = 0;  ///< data pages
   int64_t num_values = 0;
   int64_t max_compressed_bytes = 0;
   int64_t max_uncompressed_bytes = 0;
   int64_t max_values = 0;
-  Reservation charge;
+  int64_t max_direct_bytes = 0;  ///< uncompressed, of pages that are not dictionary encoded
+  std::bitset<64> encodings;     ///< of data pages; the last bit for unknown ones
+
+  void Add(const PageEntry& page);
+  bool Uses(int64_t encoding) const { return encodings.test(static_cast<size_t>(encoding)); }
+  bool uses_dictionary() const;
 };
 
-/// Reads the page headers of a chunk (one small read each).
-arrow::Result<ChunkPages> ListPages(const BaseChunk& chunk);
+/// And each of them, in memory of a pool.
+struct ListedPages : ChunkPages {
+  /// What a page takes at most: the list grows by halves.
+  static constexpr int64_t kBytesPerPage = sizeof(PageEntry) * 3 / 2;
+
+  explicit ListedPages(GuardedPool* pool) : entries(pool) {}
+  ByteBuffer entries;
+  std::span<const PageEntry> data;
+};
+
+/// Reads the page headers of a chunk (one small read each) and keeps nothing of each page.
+/// `visit`, may be empty: called with every data page of a known kind, in order.
+arrow::Result<ChunkPages> SumUpPages(
+    const BaseChunk& chunk, const std::function<arrow::Status(const PageEntry&)>& visit = {});
+
+/// Reads them and keeps them.
+arrow::Result<ListedPages> ListPages(const BaseChunk& chunk, GuardedPool* pool);
 
 /// The page whose header is at `position`; it ends at `end` at the latest. Nothing where it is of
 /// an unknown kind, or is a dictionary and should be data, or the other way round.

@@ -39,10 +39,23 @@ arrow::Result<std::unique_ptr<ParquetAssembler>> ParquetAssembler::Make(
   return out;
 }
 
-int64_t ParquetAssembler::Need(const ParquetSource& base) {
+arrow::Result<int64_t> ParquetAssembler::Need(const ParquetSource& base) {
   const int64_t row_group =
       base.num_columns() * static_cast<int64_t>(sizeof(OutChunk)) + kRowGroupOverhead;
-  return FooterRoom(base) + StagedOutput::kBufferBytes + base.num_row_groups() * row_group;
+  int64_t offset_index = 0;
+  for (int g = 0; g < base.num_row_groups(); ++g) {
+    std::string bytes;
+    for (int c = 0; c < base.num_columns(); ++c) {
+      if (!base.has_page_index(g, c)) continue;
+      if (bytes.empty()) {
+        ARROW_ASSIGN_OR_RAISE(bytes, base.ReadRowGroupBytes(g));
+      }
+      ARROW_ASSIGN_OR_RAISE(const ChunkFacts facts, ReadChunkFacts(base.chunk_bytes(bytes, g, c)));
+      offset_index = std::max(offset_index, facts.offset_index.length);
+    }
+  }
+  return FooterRoom(base) + StagedOutput::kBufferBytes + base.num_row_groups() * row_group +
+         kOffsetIndexRoom * offset_index;
 }
 
 arrow::Status ParquetAssembler::Misused(const std::string& why) {

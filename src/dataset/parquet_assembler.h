@@ -54,8 +54,9 @@ class ParquetAssembler {
                                                                std::shared_ptr<ParquetSource> base,
                                                                GuardedPool* pool);
 
-  /// The most an assembler over this base takes, beside what comes with encoded chunks.
-  static int64_t Need(const ParquetSource& base);
+  /// The most an assembler over this base takes, beside what comes with encoded chunks. Reads the
+  /// footer.
+  static arrow::Result<int64_t> Need(const ParquetSource& base);
 
   /// Copies a whole row group of the base.
   arrow::Status CopyRowGroup(int base_row_group);
@@ -103,6 +104,9 @@ class ParquetAssembler {
     int64_t column_index = 0;
     int64_t offset_index = 0;
   };
+
+  /// Room for an offset index of the base and what becomes of it.
+  static constexpr int64_t kOffsetIndexRoom = 4;
 
   ParquetAssembler() = default;
   arrow::Status Expect(State state, const char* call);

@@ -16,12 +16,6 @@ namespace field = parquet_field;
 using thrift::Type;
 using thrift::Value;
 
-const Value* ListOf(const Value& owner, int16_t id, size_t size) {
-  const Value* list = owner.Find(id);
-  return list != nullptr && list->type == Type::kList && list->elements.size() == size ? list
-                                                                                       : nullptr;
-}
-
 constexpr int64_t kMaxVarint = 10;
 
 int64_t PutVarint(uint64_t value, uint8_t* to) {
@@ -38,12 +32,10 @@ size_t VarintBytes(std::span<const uint8_t> bytes) {
   return std::min(n + 1, bytes.size());
 }
 
-bool AreBinary(const Value* list) { return list != nullptr && list->element_type == Type::kBinary; }
-
 }  // namespace
 
 arrow::Result<std::unique_ptr<PatchedChunk>> PatchedChunk::Make(
-    const BaseChunk* chunk, const ChunkPages* pages, const ValueOrder* order, PageLoader* loader,
+    const BaseChunk* chunk, const ListedPages* pages, const ValueOrder* order, PageLoader* loader,
     ByteBuffer* compressed, GuardedPool* pool) {
   auto out = std::unique_ptr<PatchedChunk>(new PatchedChunk());
   out->chunk_ = chunk;
@@ -62,38 +54,10 @@ arrow::Result<std::unique_ptr<PatchedChunk>> PatchedChunk::Make(
     out->bounds_ =
         all_null ? ValueBounds(order, true) : ValueBounds::FromStatistics(order, statistics);
   }
-  ARROW_RETURN_NOT_OK(out->LoadIndexes(static_cast<int64_t>(pages->data.size())));
+  ARROW_ASSIGN_OR_RAISE(out->indexes_,
+                        PatchedIndexes::Make(chunk, pages, order, out->trusted_, pool));
   ARROW_RETURN_NOT_OK(out->LoadBloomFilter());
   return out;
-}
-
-arrow::Status PatchedChunk::LoadIndexes(int64_t num_pages) {
-  const Value& chunk = chunk_->tree;
-  const auto load = [&](int16_t offset_id, int16_t length_id,
-                        std::optional<Value>* out) -> arrow::Status {
-    const int64_t offset = chunk.GetInt(offset_id, -1);
-    if (offset <= 0) return arrow::Status::OK();
-    const int64_t length = chunk.GetInt(length_id, 0);
-    ARROW_ASSIGN_OR_RAISE(auto held,
-                          Reservation::Make(pool_->budget(), std::max<int64_t>(0, length)));
-    ARROW_ASSIGN_OR_RAISE(const std::string bytes, chunk_->file->ReadRange(offset, length));
-    // A page has a value in each of seven lists at most, levels two.
-    ARROW_ASSIGN_OR_RAISE(*out, thrift::ParseStruct(bytes, nullptr, 16 * num_pages + 256));
-    return arrow::Status::OK();
-  };
-  ARROW_RETURN_NOT_OK(load(field::column_chunk::kOffsetIndexOffset,
-                           field::column_chunk::kOffsetIndexLength, &offset_index_));
-  ARROW_RETURN_NOT_OK(load(field::column_chunk::kColumnIndexOffset,
-                           field::column_chunk::kColumnIndexLength, &column_index_));
-  const auto count = static_cast<size_t>(num_pages);
-  // An index of other pages than these cannot be carried over.
-  if (column_index_ &&
-      (!trusted_ || ListOf(*column_index_, field::column_index::kNullPages, count) == nullptr ||
-       !AreBinary(ListOf(*column_index_, field::column_index::kMinValues, count)) ||
-       !AreBinary(ListOf(*column_index_, field::column_index::kMaxValues, count)))) {
-    column_index_.reset();
-  }
-  return arrow::Status::OK();
 }
 
 arrow::Status PatchedChunk::LoadBloomFilter() {
@@ -117,16 +81,10 @@ void PatchedChunk::Start(ParquetAssembler* assembler) {
   start_ = assembler->sink()->position();
 }
 
-ValueBounds PatchedChunk::PageBounds(size_t base_page, const Value& header) const {
+arrow::Result<ValueBounds> PatchedChunk::PageBounds(size_t base_page, const Value& header) {
   if (!trusted_) return ValueBounds(order_, false);
-  if (column_index_) {
-    if (column_index_->Find(field::column_index::kNullPages)->elements[base_page].integer == 1) {
-      return ValueBounds(order_, true);
-    }
-    return ValueBounds::FromRange(
-        order_, column_index_->Find(field::column_index::kMinValues)->elements[base_page].bytes,
-        column_index_->Find(field::column_index::kMaxValues)->elements[base_page].bytes);
-  }
+  ARROW_RETURN_NOT_OK(indexes_->Seek(base_page));
+  if (auto bounds = indexes_->Bounds()) return *std::move(bounds);
   const bool v2 = pages_->data[base_page].v2;
   const Value* data =
       header.Find(v2 ? field::page_header::kDataPageV2 : field::page_header::kDataPage);
@@ -214,7 +172,7 @@ arrow::Status PatchedChunk::EmitStored(Value header, std::span<const uint8_t> he
 arrow::Status PatchedChunk::CopyDictionary() {
   const PageEntry& entry = *pages_->dictionary;
   dictionary_offset_ = assembler_->sink()->position();
-  dictionary_encoding_ = entry.encoding;
+  CountPage(field::page_header::kTypeDictionary, entry.encoding);
   uncompressed_ += int64_t{entry.header_bytes} + entry.uncompressed_bytes;
   return assembler_->sink()->CopyFrom(chunk_->file->fd(), entry.offset, entry.total_bytes());
 }
@@ -222,7 +180,7 @@ arrow::Status PatchedChunk::CopyDictionary() {
 arrow::Status PatchedChunk::GrowDictionary(const LoadedPage& page, ByteBuffer* added,
                                            int64_t num_values) {
   dictionary_offset_ = assembler_->sink()->position();
-  dictionary_encoding_ = pages_->dictionary->encoding;
+  CountPage(field::page_header::kTypeDictionary, pages_->dictionary->encoding);
   Value header = page.header;
   header.Find(field::page_header::kDictionaryPage)
       ->SetInt(field::kPageNumValues, Type::kI32, num_values);
@@ -261,14 +219,11 @@ arrow::Status PatchedChunk::CopyPages(size_t first, size_t last) {
     int64_t end = from;
     for (; p < last && pages_->data[p].offset == end; ++p) {
       const PageEntry& entry = pages_->data[p];
-      Emitted out;
-      out.offset = position + (end - from);
-      out.bytes = entry.total_bytes();
-      out.rows = entry.num_values;
-      out.base_page = p;
-      out.v2 = entry.v2;
-      out.encoding = entry.encoding;
-      emitted_.push_back(std::move(out));
+      const PagePlace place{p, position + (end - from), entry.total_bytes(), entry.num_values};
+      ARROW_RETURN_NOT_OK(indexes_->AddCopied(place));
+      if (first_page_ < 0) first_page_ = place.offset;
+      CountPage(entry.v2 ? field::page_header::kTypeDataV2 : field::page_header::kTypeData,
+                entry.encoding);
       rows_ += entry.num_values;
       uncompressed_ += int64_t{entry.header_bytes} + entry.uncompressed_bytes;
       end += entry.total_bytes();
@@ -313,27 +268,25 @@ arrow::Status PatchedChunk::WritePage(size_t base_page, Value header, std::span<
                 thrift::Int(compress ? Type::kTrue : Type::kFalse, compress ? 1 : 0));
     }
   }
-  Emitted out;
-  out.offset = assembler_->sink()->position();
-  out.rows = change.rows;
-  out.base_page = base_page;
-  out.changed = true;
-  out.v2 = entry.v2;
-  out.encoding = static_cast<int8_t>(encoding);
-  out.nulls = change.nulls;
-  out.divided = !change.whole;
-  out.value_bytes_delta = change.value_bytes_delta;
-  out.has_bounds = change.bounds.present();
-  if (out.has_bounds && column_index_) {
-    out.min = change.bounds.min();
-    out.max = change.bounds.max();
-  }
+  PagePlace place{base_page, assembler_->sink()->position(), 0, change.rows};
   ARROW_RETURN_NOT_OK(Emit(std::move(header), body, stored));
-  out.bytes = assembler_->sink()->position() - out.offset;
-  emitted_.push_back(std::move(out));
+  place.bytes = assembler_->sink()->position() - place.offset;
+  ARROW_RETURN_NOT_OK(indexes_->AddChanged(place, change));
+  if (first_page_ < 0) first_page_ = place.offset;
+  CountPage(entry.v2 ? field::page_header::kTypeDataV2 : field::page_header::kTypeData, encoding);
   rows_ += change.rows;
   NoteChange(change);
   return arrow::Status::OK();
+}
+
+void PatchedChunk::CountPage(int64_t page_type, int64_t encoding) {
+  for (EncodingCount& count : encodings_) {
+    if (count.page_type == page_type && count.encoding == encoding) {
+      ++count.pages;
+      return;
+    }
+  }
+  encodings_.push_back({page_type, encoding, 1});
 }
 
 void PatchedChunk::NoteChange(const PageChange& change) {

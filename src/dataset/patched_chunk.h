@@ -8,41 +8,28 @@
 /// ends the column index, a chunk without them its minimum and maximum.
 ///
 /// Threading: one thread. Errors: kUnsupportedFile, those of the assembler's sink. Units: bytes,
-/// rows. Lifetime: borrows all it is given. Memory: a compressed page from the pool;
-/// about kBytesPerPage for each page until Finish.
+/// rows. Lifetime: borrows all it is given. Memory: a compressed page from the pool, and
+/// what PatchedIndexes takes.
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
-#include <string>
+#include <string_view>
 #include <vector>
 
 #include "arrow/result.h"
 #include "dataset/chunk_pages.h"
 #include "dataset/parquet_assembler.h"
+#include "dataset/patched_indexes.h"
 #include "dataset/value_order.h"
 #include "parquet/bloom_filter.h"
 
 namespace floodwall {
 
-/// What became of a page's rows.
-struct PageChange {
-  int64_t rows = 0;  ///< after the change
-  int64_t nulls = 0;
-  int64_t rows_before = 0;
-  int64_t nulls_before = 0;
-  int64_t value_bytes_delta = 0;  ///< of byte arrays without lengths
-  ValueBounds bounds;             ///< of the page, changed
-  bool whole = true;              ///< the page was not divided
-};
-
 class PatchedChunk {
  public:
-  static constexpr int64_t kBytesPerPage = 2048;
-
   static arrow::Result<std::unique_ptr<PatchedChunk>> Make(
-      const BaseChunk* chunk, const ChunkPages* pages, const ValueOrder* order, PageLoader* loader,
+      const BaseChunk* chunk, const ListedPages* pages, const ValueOrder* order, PageLoader* loader,
       ByteBuffer* compressed, GuardedPool* pool);
   /// From here on bytes are written.
   void Start(ParquetAssembler* assembler);
@@ -61,7 +48,7 @@ class PatchedChunk {
   void DropPage(const PageChange& change) { NoteChange(change); }
 
   /// Bounds of a page before the change.
-  ValueBounds PageBounds(size_t base_page, const thrift::Value& header) const;
+  arrow::Result<ValueBounds> PageBounds(size_t base_page, const thrift::Value& header);
   /// Bounds of the chunk, to be told of every change.
   ValueBounds& bounds() { return bounds_; }
   /// A value that was not in the chunk, for the bloom filter.
@@ -71,53 +58,39 @@ class PatchedChunk {
   arrow::Status Finish(bool only_rows_removed);
 
  private:
-  struct Emitted {
-    int64_t offset = 0;
-    int64_t bytes = 0;
-    int64_t rows = 0;
-    size_t base_page = 0;
-    bool changed = false;
-    bool v2 = false;
-    int8_t encoding = 0;
-    bool has_bounds = false;
-    int64_t nulls = 0;
-    bool divided = false;
-    int64_t value_bytes_delta = 0;
-    std::string min;
-    std::string max;
+  /// Pages of one kind, as the metadata counts them.
+  struct EncodingCount {
+    int64_t page_type;
+    int64_t encoding;
+    int64_t pages;
   };
   PatchedChunk() = default;
-  arrow::Status LoadIndexes(int64_t num_pages);
   arrow::Status LoadBloomFilter();
   arrow::Status Emit(thrift::Value header, std::span<const uint8_t> body, int64_t stored_bytes);
   arrow::Status AppendCompressed(std::span<const uint8_t> bytes);
   arrow::Status EmitStored(thrift::Value header, std::span<const uint8_t> head,
                            std::span<const uint8_t> rest, int64_t uncompressed);
+  void CountPage(int64_t page_type, int64_t encoding);
   void NoteChange(const PageChange& change);
   void UpdateEncodings(thrift::Value* meta) const;
   void UpdateStatistics(thrift::Value* meta) const;
-  bool ValueBytesKnown() const;
   void UpdateSizeStatistics(thrift::Value* meta) const;
-  std::string MakeColumnIndex() const;
-  bool OrderHolds(const thrift::Value& index, bool ascending) const;
-  std::string MakeOffsetIndex() const;
 
   const BaseChunk* chunk_ = nullptr;
-  const ChunkPages* pages_ = nullptr;
+  const ListedPages* pages_ = nullptr;
   const ValueOrder* order_ = nullptr;
   PageLoader* loader_ = nullptr;
   ByteBuffer* compressed_ = nullptr;
   GuardedPool* pool_ = nullptr;
   ParquetAssembler* assembler_ = nullptr;
-  std::optional<thrift::Value> column_index_;
-  std::optional<thrift::Value> offset_index_;
+  std::unique_ptr<PatchedIndexes> indexes_;
   std::unique_ptr<parquet::BlockSplitBloomFilter> bloom_;
   ValueBounds bounds_{nullptr, false};
   bool trusted_ = false;  ///< bounds of this writer can be believed
-  std::vector<Emitted> emitted_;
+  std::vector<EncodingCount> encodings_;
+  int64_t first_page_ = -1;  ///< offset of the first data page
   int64_t start_ = 0;
   int64_t dictionary_offset_ = -1;
-  int64_t dictionary_encoding_ = -1;
   int64_t rows_ = 0;
   int64_t nulls_delta_ = 0;
   int64_t rows_delta_ = 0;

@@ -86,15 +86,37 @@ SelectedPages::SelectedPages(std::shared_ptr<ParquetSource> file, int row_group)
 arrow::Result<bool> SelectedPages::Add(int column, const PageIndex& index,
                                        const std::vector<RowRange>& rows) {
   const ChunkRange whole = file_->chunk_range(row_group_, column);
+  const auto for_each = [&](const auto& visit) -> arrow::Result<bool> {
+    auto wanted = rows.begin();
+    for (const PageIndex::Page& page : index.pages()) {
+      while (wanted != rows.end() && wanted->end <= page.rows.begin) ++wanted;
+      if (wanted == rows.end() || wanted->begin >= page.rows.end) continue;
+      ARROW_ASSIGN_OR_RAISE(const bool goes_on, visit(page));
+      if (!goes_on) return false;
+    }
+    return true;
+  };
+  size_t count = 0;
+  ARROW_RETURN_NOT_OK(for_each([&](const PageIndex::Page&) -> arrow::Result<bool> {
+                        ++count;
+                        return true;
+                      }).status());
+  // Pieces are here, in the list of all while it grows, and in that of a reader.
+  const auto charge = static_cast<int64_t>(
+      4 * (pieces_.size() + count + 1) * sizeof(Piece) + count * sizeof(RowRange));
+  if (charge_ == nullptr) {
+    ARROW_ASSIGN_OR_RAISE(auto first, Reservation::Make(file_->budget(), 0));
+    charge_ = std::make_shared<Reservation>(std::move(first));
+  }
+  if (!charge_->Resize(charge_->bytes() + charge).ok()) return false;
   Chunk chunk;
   chunk.dictionary_bytes = index.dictionary_bytes();
   chunk.bytes = index.dictionary_bytes();
+  chunk.rows.reserve(count);
   std::vector<Piece> pieces;
+  pieces.reserve(count + 1);
   if (chunk.bytes > 0) pieces.push_back({whole.offset, chunk.bytes, whole.offset});
-  auto wanted = rows.begin();
-  for (const PageIndex::Page& page : index.pages()) {
-    while (wanted != rows.end() && wanted->end <= page.rows.begin) ++wanted;
-    if (wanted == rows.end() || wanted->begin >= page.rows.end) continue;
+  const auto add = [&](const PageIndex::Page& page) -> arrow::Result<bool> {
     const auto entry = ReadPageEntry(*file_, page.bytes.offset,
                                      page.bytes.offset + page.bytes.length, /*dictionary=*/false);
     if (!entry.ok() && entry.status().IsIOError()) return entry.status();
@@ -111,14 +133,10 @@ arrow::Result<bool> SelectedPages::Add(int column, const PageIndex& index,
     chunk.bytes += page.bytes.length;
     chunk.values += (*entry)->num_values;
     chunk.rows.push_back(page.rows);
-  }
-  const auto charge = static_cast<int64_t>(2 * pieces.capacity() * sizeof(Piece) +
-                                           chunk.rows.capacity() * sizeof(RowRange));
-  if (charge_ == nullptr) {
-    ARROW_ASSIGN_OR_RAISE(auto first, Reservation::Make(file_->budget(), 0));
-    charge_ = std::make_shared<Reservation>(std::move(first));
-  }
-  if (!charge_->Resize(charge_->bytes() + charge).ok()) return false;
+    return true;
+  };
+  ARROW_ASSIGN_OR_RAISE(const bool all, for_each(add));
+  if (!all) return false;
   pieces_.insert(pieces_.end(), pieces.begin(), pieces.end());
   bytes_ += chunk.bytes;
   chunks_.insert_or_assign(column, std::move(chunk));

@@ -156,42 +156,87 @@ arrow::Result<ByteArraySizes> MeasurePage(std::span<const uint8_t> values, int64
   return out;
 }
 
-arrow::Result<ByteArraySizes> MeasureByteArrays(const BaseChunk& chunk, const ChunkPages& pages,
-                                                int64_t small, GuardedPool* pool) {
-  ByteArraySizes out;
-  if (const int64_t width = FixedWidth(*chunk.descr); width > 0) {
-    return ByteArraySizes{width, pages.max_values * width};
-  }
-  const bool flat =
-      chunk.descr->max_repetition_level() == 0 && chunk.descr->max_definition_level() <= 1;
-  PageLoader loader(pool);
-  bool open = false;
-  const auto measure = [&](const PageEntry& page, bool dictionary) -> arrow::Status {
+namespace {
+
+/// Looks into pages of one chunk.
+class Measure {
+ public:
+  Measure(const BaseChunk& chunk, const ChunkPages& pages, int64_t small, GuardedPool* pool)
+      : chunk_(chunk), pages_(pages), small_(small), loader_(pool) {}
+
+  arrow::Status Look(const PageEntry& page, bool dictionary) {
     ByteArraySizes sizes{page.uncompressed_bytes, page.uncompressed_bytes};
     const bool grows = page.encoding == field::kEncodingDeltaByteArray;
+    const bool flat =
+        chunk_.descr->max_repetition_level() == 0 && chunk_.descr->max_definition_level() <= 1;
     if (!dictionary && page.dictionary_encoded()) {
       sizes = {};
-    } else if ((sizes.longest > small || grows) && pages.plain_layout && (flat || dictionary)) {
-      if (!open) ARROW_RETURN_NOT_OK(loader.Open(chunk));
-      open = true;
-      const auto loaded = loader.Load(page);
+    } else if ((sizes.longest > small_ || grows) && pages_.plain_layout && (flat || dictionary)) {
+      if (!open_) ARROW_RETURN_NOT_OK(loader_.Open(chunk_));
+      open_ = true;
+      const auto loaded = loader_.Load(page);
       // No room to look: nobody can then read the page either, and is told so by its size.
       if (loaded.status().IsOutOfMemory() && !grows) {
-        out.longest = std::max(out.longest, sizes.longest);
-        out.page_bytes = std::max(out.page_bytes, sizes.page_bytes);
+        Add(sizes, dictionary);
         return arrow::Status::OK();
       }
       ARROW_RETURN_NOT_OK(loaded.status());
       ARROW_ASSIGN_OR_RAISE(
           sizes, MeasurePage(loaded->values, dictionary ? field::kEncodingPlain : page.encoding));
     }
-    out.longest = std::max(out.longest, sizes.longest);
-    if (!dictionary) out.page_bytes = std::max(out.page_bytes, sizes.page_bytes);
+    Add(sizes, dictionary);
     return arrow::Status::OK();
-  };
-  if (pages.dictionary) ARROW_RETURN_NOT_OK(measure(*pages.dictionary, true));
-  for (const PageEntry& page : pages.data) ARROW_RETURN_NOT_OK(measure(page, false));
-  return out;
+  }
+  void Add(const ByteArraySizes& sizes, bool dictionary) {
+    out_.longest = std::max(out_.longest, sizes.longest);
+    if (!dictionary) out_.page_bytes = std::max(out_.page_bytes, sizes.page_bytes);
+  }
+  const ByteArraySizes& sizes() const { return out_; }
+
+ private:
+  const BaseChunk& chunk_;
+  const ChunkPages& pages_;
+  const int64_t small_;
+  PageLoader loader_;
+  bool open_ = false;
+  ByteArraySizes out_;
+};
+
+}  // namespace
+
+arrow::Result<ByteArraySizes> MeasureByteArrays(const BaseChunk& chunk, const ChunkPages& pages,
+                                                int64_t small, GuardedPool* pool) {
+  if (const int64_t width = FixedWidth(*chunk.descr); width > 0) {
+    return ByteArraySizes{width, pages.max_values * width};
+  }
+  Measure measure(chunk, pages, small, pool);
+  if (pages.dictionary) ARROW_RETURN_NOT_OK(measure.Look(*pages.dictionary, true));
+  if (pages.max_direct_bytes <= small && !pages.Uses(field::kEncodingDeltaByteArray)) {
+    measure.Add({pages.max_direct_bytes, pages.max_direct_bytes}, false);
+    return measure.sizes();
+  }
+  ARROW_RETURN_NOT_OK(
+      SumUpPages(chunk, [&](const PageEntry& page) { return measure.Look(page, false); }).status());
+  return measure.sizes();
+}
+
+arrow::Result<int64_t> LongestEntry(const BaseChunk& chunk, const ChunkPages& pages, int64_t small,
+                                    GuardedPool* pool) {
+  Measure measure(chunk, pages, small, pool);
+  if (pages.dictionary) ARROW_RETURN_NOT_OK(measure.Look(*pages.dictionary, true));
+  return measure.sizes().longest;
+}
+
+arrow::Result<int64_t> LongestOfPrefixes(const BaseChunk& chunk, const ChunkPages& pages,
+                                         GuardedPool* pool) {
+  if (!pages.Uses(field::kEncodingDeltaByteArray)) return 0;
+  Measure measure(chunk, pages, INT64_MAX, pool);
+  ARROW_RETURN_NOT_OK(SumUpPages(chunk, [&](const PageEntry& page) {
+                        return page.encoding == field::kEncodingDeltaByteArray
+                                   ? measure.Look(page, false)
+                                   : arrow::Status::OK();
+                      }).status());
+  return measure.sizes().longest;
 }
 
 }  // namespace floodwall

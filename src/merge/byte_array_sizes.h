@@ -25,6 +25,12 @@ struct ByteArraySizes {
 arrow::Result<ByteArraySizes> MeasureByteArrays(const BaseChunk& chunk, const ChunkPages& pages,
                                                 int64_t small, GuardedPool* pool);
 
+/// Of its dictionary's entries the longest, of those values the longest that may share prefixes.
+arrow::Result<int64_t> LongestEntry(const BaseChunk& chunk, const ChunkPages& pages, int64_t small,
+                                    GuardedPool* pool);
+arrow::Result<int64_t> LongestOfPrefixes(const BaseChunk& chunk, const ChunkPages& pages,
+                                         GuardedPool* pool);
+
 /// Of the values section of one page.
 arrow::Result<ByteArraySizes> MeasurePage(std::span<const uint8_t> values, int64_t encoding);
 

@@ -51,10 +51,13 @@ bool PagePatcher::CanPatch(const BaseChunk& chunk, const ChunkPages& pages) {
       !arrow::util::Codec::IsAvailable(chunk.compression)) {
     return false;
   }
-  return std::all_of(pages.data.begin(), pages.data.end(), [&](const PageEntry& page) {
-    return PageValues::Supports(page.encoding, column) &&
-           (!page.dictionary_encoded() || pages.dictionary.has_value());
-  });
+  for (size_t encoding = 0; encoding < pages.encodings.size(); ++encoding) {
+    if (pages.encodings.test(encoding) &&
+        !PageValues::Supports(static_cast<int64_t>(encoding), column)) {
+      return false;
+    }
+  }
+  return !pages.uses_dictionary() || pages.dictionary.has_value();
 }
 
 arrow::Result<int64_t> PagePatcher::Need(const BaseChunk& chunk, const ChunkPages& pages,
@@ -65,9 +68,7 @@ arrow::Result<int64_t> PagePatcher::Need(const BaseChunk& chunk, const ChunkPage
   const int64_t added_bytes = std::min(MostGrowth(page) + longest, edits * (longest + 4));
   int64_t grown = page + added_bytes;
   int64_t decoded_bytes = 0;
-  if (std::any_of(pages.data.begin(), pages.data.end(), [](const PageEntry& entry) {
-        return entry.encoding == field::kEncodingDeltaByteArray;
-      })) {
+  if (pages.Uses(field::kEncodingDeltaByteArray)) {
     // All values of a page are decoded, and behind each edit one may be written out whole that
     // shared a prefix.
     ARROW_ASSIGN_OR_RAISE(const ByteArraySizes sizes,
@@ -81,12 +82,13 @@ arrow::Result<int64_t> PagePatcher::Need(const BaseChunk& chunk, const ChunkPage
   int64_t need = NewValues::Need(num_edits, longest) + added_bytes + num_edits / 8;
   need += pages.max_compressed_bytes + page + grown + 2 * rows +
           edits * static_cast<int64_t>(sizeof(RowEdit) + sizeof(ValueEdit) + 2);
-  bool indices = false;
-  bool decoded = chunk.descr->physical_type() == parquet::Type::BOOLEAN;
-  for (const PageEntry& entry : pages.data) {
-    indices |= entry.dictionary_encoded();
-    decoded |= !entry.dictionary_encoded() && entry.encoding != field::kEncodingPlain;
+  const bool indices = pages.uses_dictionary();
+  std::bitset<64> others = pages.encodings;
+  for (const int64_t encoding : {field::kEncodingPlain, field::kEncodingPlainDictionary,
+                                 field::kEncodingRleDictionary}) {
+    others.reset(static_cast<size_t>(encoding));
   }
+  const bool decoded = chunk.descr->physical_type() == parquet::Type::BOOLEAN || others.any();
   if (indices || decoded) need += 8 * (rows + edits);
   if (decoded) need += 24 * rows + 3 * grown + decoded_bytes;
   if (indices && pages.dictionary) {
@@ -105,17 +107,16 @@ arrow::Result<int64_t> PagePatcher::Need(const BaseChunk& chunk, const ChunkPage
     largest = std::max(largest, bytes + added);
   }
   // The indexes, and a filter as read, parsed, changed and written.
-  const int64_t indexes = chunk.tree.GetInt(field::column_chunk::kColumnIndexLength, 0) +
-                          chunk.tree.GetInt(field::column_chunk::kOffsetIndexLength, 0);
+  const int64_t indexes = PatchedIndexes::BytesAfter(chunk.tree, pages, num_edits, longest);
   ARROW_ASSIGN_OR_RAISE(const auto bloom,
                         chunk.file->FindBloomFilter(chunk.row_group, chunk.column));
-  need += 2 * std::max<int64_t>(0, indexes) + 4 * bloom.length;
+  need += PatchedIndexes::Need(chunk.tree, indexes) + 4 * bloom.length;
   // Codecs ask for a sixth more than the input, a little more for small ones.
   need += largest + largest / 4 + 64 * kKiB;
-  return need + static_cast<int64_t>(pages.data.size()) * PatchedChunk::kBytesPerPage + 512 * kKiB;
+  return need + pages.num_pages * ListedPages::kBytesPerPage + 512 * kKiB;
 }
 
-PagePatcher::PagePatcher(const BaseChunk* chunk, const ChunkPages* pages,
+PagePatcher::PagePatcher(const BaseChunk* chunk, const ListedPages* pages,
                          const std::vector<RowMatch>* edits, const ColumnRecoder::TakeValues* take,
                          RunContext* context)
     : chunk_(chunk),

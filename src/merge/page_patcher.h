@@ -66,7 +66,7 @@ class PagePatcher {
   static arrow::Result<int64_t> Need(const BaseChunk& chunk, const ChunkPages& pages,
                                      int64_t num_edits, int64_t longest, GuardedPool* pool);
 
-  PagePatcher(const BaseChunk* chunk, const ChunkPages* pages, const std::vector<RowMatch>* edits,
+  PagePatcher(const BaseChunk* chunk, const ListedPages* pages, const std::vector<RowMatch>* edits,
               const ColumnRecoder::TakeValues* take, RunContext* context);
 
   /// True: the chunk was written into the assembler that `begin` gave, and changed[i] became 1
@@ -106,7 +106,7 @@ class PagePatcher {
   arrow::Status Corrupt(const char* why) const;
 
   const BaseChunk* chunk_;
-  const ChunkPages* pages_;
+  const ListedPages* pages_;
   const std::vector<RowMatch>* edits_;
   const ColumnRecoder::TakeValues* take_;
   RunContext* context_;

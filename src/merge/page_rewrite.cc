@@ -40,7 +40,9 @@ arrow::Status PagePatcher::PatchPart(size_t page, int64_t begin, int64_t end) {
       as_plain |= edit.value.code == ChunkDictionary::kNoCode;
     }
   }
-  if (begin == 0) page_bounds_ = out_->PageBounds(page, page_.header);
+  if (begin == 0) {
+    ARROW_ASSIGN_OR_RAISE(page_bounds_, out_->PageBounds(page, page_.header));
+  }
   for (const RowEdit& edit : row_edits_) {
     if (edit.value.erases) {
       page_bounds_.Removed(edit.old);

@@ -88,7 +88,7 @@ class ParquetRows final : public RowSource {
           if (file->schema().GetColumnRoot(leaf)->name() != field->name()) continue;
           ARROW_RETURN_NOT_OK(context_->progress.CheckCancelled());
           ARROW_ASSIGN_OR_RAISE(const BaseChunk chunk, BaseChunk::Of(file, g, leaf));
-          ARROW_ASSIGN_OR_RAISE(const ChunkPages pages, ListPages(chunk));
+          ARROW_ASSIGN_OR_RAISE(const ChunkPages pages, SumUpPages(chunk));
           ARROW_ASSIGN_OR_RAISE(const ByteArraySizes sizes,
                                 MeasureByteArrays(chunk, pages, kSmallValue, context_->read_pool));
           longest = std::max(longest, sizes.longest);

@@ -34,7 +34,7 @@ arrow::Result<int64_t> DictionaryBytes(const std::shared_ptr<ParquetSource>& fil
                                        const FieldPlan& plan) {
   if (plan.nested) return 0;
   ARROW_ASSIGN_OR_RAISE(const BaseChunk chunk, BaseChunk::Of(file, row_group, plan.leaf));
-  ARROW_ASSIGN_OR_RAISE(const ChunkPages pages, ListPages(chunk));
+  ARROW_ASSIGN_OR_RAISE(const ChunkPages pages, SumUpPages(chunk));
   const bool patched = pages.dictionary && PagePatcher::CanPatch(chunk, pages);
   return patched ? pages.dictionary->compressed_bytes : 0;
 }

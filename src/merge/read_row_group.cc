@@ -19,6 +19,8 @@ namespace floodwall {
 namespace {
 
 constexpr int64_t kStreamBuffer = 64 * kKiB;
+/// Pages of values without a bound are looked at together up to so many bytes.
+constexpr int64_t kSmallPages = 64 * kKiB;
 
 /// How many rows of a row group to read at once.
 class BatchCutter {
@@ -33,14 +35,23 @@ class BatchCutter {
     return rows;
   }
 
+  /// Neighbouring pages: all of one encoding whose values have a known bound, else small ones
+  /// together. A chunk may have a page for every few rows.
+  struct Stretch {
+    int64_t rows = 0;
+    int64_t bytes = 0;  ///< uncompressed
+    int8_t encoding = -1;
+    bool dictionary = false;
+  };
   /// One of byte arrays that may be long.
   struct Column {
-    std::vector<PageEntry> pages;
+    arrow::Status Add(const PageEntry& page);
+    std::vector<Stretch> pages;
     Reservation charge;
     int64_t entry = 0;    ///< of a dictionary, the longest
     int64_t longest = 0;  ///< where values share prefixes
-    size_t page = 0;      ///< that has the row asked for last
-    int64_t first = 0;    ///< row of that page
+    size_t at = 0;        ///< stretch that has the row asked for last
+    int64_t first = 0;    ///< row of that stretch
   };
   /// Nothing where the chunk is too small to matter.
   static arrow::Result<std::optional<Column>> Look(const std::shared_ptr<ParquetSource>& file,
@@ -49,16 +60,16 @@ class BatchCutter {
  private:
   static int64_t Fitting(Column* column, int64_t row) {
     const auto& pages = column->pages;
-    if (row < column->first) column->first = static_cast<int64_t>(column->page = 0);
-    while (column->page < pages.size() && row >= column->first + pages[column->page].num_values) {
-      column->first += pages[column->page++].num_values;
+    if (row < column->first) column->first = static_cast<int64_t>(column->at = 0);
+    while (column->at < pages.size() && row >= column->first + pages[column->at].rows) {
+      column->first += pages[column->at++].rows;
     }
     int64_t bytes = 0;
     int64_t end = column->first;
-    for (size_t p = column->page; p < pages.size(); ++p) {
+    for (size_t p = column->at; p < pages.size(); ++p) {
       const int64_t begin = std::max(row, end);
-      end += pages[p].num_values;
-      const int64_t value = pages[p].dictionary_encoded() ? column->entry
+      end += pages[p].rows;
+      const int64_t value = pages[p].dictionary ? column->entry
                             : pages[p].encoding == parquet_field::kEncodingDeltaByteArray
                                 ? column->longest
                                 : 0;
@@ -69,8 +80,8 @@ class BatchCutter {
         continue;
       }
       // Which values of a page are long is not known: it counts as a whole.
-      if (begin > row && bytes + pages[p].uncompressed_bytes > kMostBatchBytes) return begin - row;
-      bytes += pages[p].uncompressed_bytes;
+      if (begin > row && bytes + pages[p].bytes > kMostBatchBytes) return begin - row;
+      bytes += pages[p].bytes;
     }
     return INT64_MAX;
   }
@@ -81,6 +92,26 @@ class BatchCutter {
 
 bool IsFlat(const parquet::ColumnDescriptor& column) {
   return column.max_repetition_level() == 0 && column.max_definition_level() <= 1;
+}
+
+arrow::Status BatchCutter::Column::Add(const PageEntry& page) {
+  const bool bounded =
+      page.dictionary_encoded() || page.encoding == parquet_field::kEncodingDeltaByteArray;
+  if (!pages.empty() && pages.back().encoding == page.encoding &&
+      (bounded || pages.back().bytes + page.uncompressed_bytes <= kSmallPages)) {
+    pages.back().rows += page.num_values;
+    pages.back().bytes += page.uncompressed_bytes;
+    return arrow::Status::OK();
+  }
+  if (pages.size() == pages.capacity()) {
+    const size_t more = std::max<size_t>(16, 2 * pages.size());
+    // Old and new ones exist at once while they move.
+    ARROW_RETURN_NOT_OK(charge.Resize(static_cast<int64_t>(more * 3 / 2 * sizeof(Stretch))));
+    pages.reserve(more);
+  }
+  pages.push_back(
+      {page.num_values, page.uncompressed_bytes, page.encoding, page.dictionary_encoded()});
+  return arrow::Status::OK();
 }
 
 arrow::Result<std::optional<BatchCutter::Column>> BatchCutter::Look(
@@ -99,24 +130,16 @@ arrow::Result<std::optional<BatchCutter::Column>> BatchCutter::Look(
     return std::nullopt;
   }
   ARROW_ASSIGN_OR_RAISE(const BaseChunk chunk, BaseChunk::Of(file, row_group, leaf));
-  ARROW_ASSIGN_OR_RAISE(ChunkPages pages, ListPages(chunk));
   Column out;
+  ARROW_ASSIGN_OR_RAISE(out.charge, Reservation::Make(file->budget(), 0));
+  ARROW_ASSIGN_OR_RAISE(
+      const ChunkPages pages,
+      SumUpPages(chunk, [&](const PageEntry& page) { return out.Add(page); }));
   if (repeats) {
-    ChunkPages part;
-    part.plain_layout = pages.plain_layout;
-    part.dictionary = pages.dictionary;
     // Short entries cannot make a batch too large.
-    ARROW_ASSIGN_OR_RAISE(ByteArraySizes sizes, MeasureByteArrays(chunk, part, 32, pool));
-    out.entry = sizes.longest;
-    part.dictionary.reset();
-    for (const PageEntry& page : pages.data) {
-      if (page.encoding == parquet_field::kEncodingDeltaByteArray) part.data.push_back(page);
-    }
-    ARROW_ASSIGN_OR_RAISE(sizes, MeasureByteArrays(chunk, part, INT64_MAX, pool));
-    out.longest = sizes.longest;
+    ARROW_ASSIGN_OR_RAISE(out.entry, LongestEntry(chunk, pages, 32, pool));
+    ARROW_ASSIGN_OR_RAISE(out.longest, LongestOfPrefixes(chunk, pages, pool));
   }
-  out.pages = std::move(pages.data);
-  out.charge = std::move(pages.charge);
   return out;
 }
 
@@ -206,7 +229,7 @@ arrow::Result<int64_t> ReadNeed(const std::shared_ptr<ParquetSource>& file, int 
       ARROW_ASSIGN_OR_RAISE(const auto look, BatchCutter::Look(file, row_group, leaf, pool));
       if (look) {
         const int64_t longest = std::max(look->entry, look->longest);
-        batch = std::max(longest, kMostBatchBytes + pages.max_uncompressed_bytes);
+        batch = std::max(longest, kMostBatchBytes + std::max(kSmallPages, pages.max_uncompressed_bytes));
         if (pages.all_dictionary_encoded) {
           batch = std::min(std::max(longest, kMostBatchBytes), rows * longest);
         }

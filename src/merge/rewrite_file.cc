@@ -256,7 +256,7 @@ class FileRewriter {
                                 const PagePatcher::Begin& begin, std::vector<uint8_t>* changed) {
     const ColumnRecoder::TakeValues take = TakeOf(plan, rows);
     ARROW_ASSIGN_OR_RAISE(const BaseChunk chunk, BaseChunk::Of(base_, row_group, plan.leaf));
-    ARROW_ASSIGN_OR_RAISE(const ChunkPages pages, ListPages(chunk));
+    ARROW_ASSIGN_OR_RAISE(const ListedPages pages, ListPages(chunk, context_->encode_pool));
     if (PagePatcher::CanPatch(chunk, pages)) {
       return PagePatcher(&chunk, &pages, &edits, &take, context_).Run(begin, changed);
     }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "dataset/patched_indexes.h"
 #include "floodwall/bytes.h"
 #include "merge/column_recoder.h"
 #include "merge/field_recoder.h"
@@ -52,16 +53,39 @@ class LongestValues {
   std::vector<double> averages_;
 };
 
-/// Memory that the edits of one chunk take.
-arrow::Result<int64_t> EditNeed(const std::shared_ptr<ParquetSource>& file, int row_group, int leaf,
-                                int64_t num_edits, int64_t longest, GuardedPool* pool) {
+/// What the edits of a chunk take.
+struct ChunkNeed {
+  int64_t work = 0;  ///< while it is written
+  int64_t kept = 0;  ///< from then on, until its file ends
+};
+
+/// Of a chunk that is written anew, what the assembler keeps beside the indexes: its metadata, where
+/// bounds may have become longer, and its bloom filter.
+arrow::Result<int64_t> KeptBytes(const ParquetSource& file, int row_group, int leaf,
+                                 int64_t longest) {
+  ARROW_ASSIGN_OR_RAISE(const auto bloom, file.FindBloomFilter(row_group, leaf));
+  return static_cast<int64_t>(sizeof(EncodedChunk)) +
+         3 * file.row_group_bytes(row_group) / (2 * file.num_columns()) +
+         2 * std::min<int64_t>(longest, ValueBounds::kMaxBytes) + bloom.length;
+}
+
+arrow::Result<ChunkNeed> EditNeed(const std::shared_ptr<ParquetSource>& file, int row_group,
+                                  int leaf, int64_t num_edits, int64_t longest,
+                                  GuardedPool* pool) {
+  ChunkNeed out;
   ARROW_ASSIGN_OR_RAISE(const BaseChunk chunk, BaseChunk::Of(file, row_group, leaf));
-  ARROW_ASSIGN_OR_RAISE(const ChunkPages pages, ListPages(chunk));
-  if (PagePatcher::CanPatch(chunk, pages))
-    return PagePatcher::Need(chunk, pages, num_edits, longest, pool);
+  ARROW_ASSIGN_OR_RAISE(const ChunkPages pages, SumUpPages(chunk));
+  ARROW_ASSIGN_OR_RAISE(out.kept, KeptBytes(*file, row_group, leaf, longest));
+  out.kept += PatchedIndexes::BytesAfter(chunk.tree, pages, num_edits, longest);
+  if (PagePatcher::CanPatch(chunk, pages)) {
+    ARROW_ASSIGN_OR_RAISE(out.work,
+                          PagePatcher::Need(chunk, pages, num_edits, longest, pool));
+    return out;
+  }
   ARROW_ASSIGN_OR_RAISE(const PageSummary summary, file->ScanPages(row_group, leaf));
-  return ColumnRecoder::EncodeNeed(summary, chunk.range.length, chunk.num_rows) +
-         ColumnRecoder::ValuesNeed(num_edits, longest);
+  out.work = ColumnRecoder::EncodeNeed(summary, chunk.range.length, chunk.num_rows) +
+             ColumnRecoder::ValuesNeed(num_edits, longest);
+  return out;
 }
 
 /// A row group without its matches, and with the rows that count.
@@ -85,6 +109,7 @@ arrow::Result<int64_t> TaskNeed(const TargetFile& target,
                                 const std::vector<FieldPlan>& plans, LongestValues* longest,
                                 Assume assume, int64_t source_rows, RunContext* context) {
   int64_t need = 0;
+  int64_t kept = 0;
   for (const FieldPlan& plan : plans) {
     for (size_t g = 0; plan.added && g < target.row_groups.size(); ++g) {
       ARROW_ASSIGN_OR_RAISE(const int64_t whole,
@@ -108,17 +133,24 @@ arrow::Result<int64_t> TaskNeed(const TargetFile& target,
         const int64_t batch = std::min(ColumnRecoder::kSliceRows, rows.replaced);
         const int64_t values = (8 * batch + rows.replaced) * average + 4 * value;
         need = std::max(need, whole + values + RowEdits::BytesOf(rows));
+        for (int i = 0; i < plan.leaf_count; ++i) {
+          ARROW_ASSIGN_OR_RAISE(const int64_t leaf,
+                                KeptBytes(*file, group, plan.leaf + i, INT64_MAX));
+          kept += leaf;
+        }
         continue;
       }
       const int64_t edits = rows.replaced + rows.removed;
       const int64_t width = FixedWidth(*file->schema().Column(plan.leaf));
       ARROW_ASSIGN_OR_RAISE(
-          const int64_t chunk,
+          const ChunkNeed chunk,
           EditNeed(file, group, plan.leaf, edits, width > 0 ? width : value, context->read_pool));
-      need = std::max(need, chunk + RowEdits::BytesOf(rows));
+      need = std::max(need, chunk.work + RowEdits::BytesOf(rows));
+      kept += chunk.kept;
     }
   }
-  return need + file->footer_need() + ParquetAssembler::Need(*file) + kTaskOverhead;
+  ARROW_ASSIGN_OR_RAISE(const int64_t assembler, ParquetAssembler::Need(*file));
+  return need + kept + file->footer_need() + assembler + kTaskOverhead;
 }
 
 }  // namespace
@@ -212,6 +244,8 @@ arrow::Result<int64_t> WholeRowGroupNeed(const std::shared_ptr<ParquetSource>& f
   int64_t need = 0;
   for (int g = 0; g < file->num_row_groups(); ++g) {
     const int64_t rows = file->row_group_rows(g);
+    int64_t kept = 0;
+    int64_t work = 0;
     for (int leaf = 0; leaf < schema.num_columns();) {
       const auto* root = schema.GetColumnRoot(leaf);
       FieldPlan plan;
@@ -221,15 +255,22 @@ arrow::Result<int64_t> WholeRowGroupNeed(const std::shared_ptr<ParquetSource>& f
       for (; leaf < schema.num_columns() && schema.GetColumnRoot(leaf) == root; ++leaf) {
         ++plan.leaf_count;
       }
+      if (plan.nested) {
+        ARROW_ASSIGN_OR_RAISE(const int64_t column, FieldRecoder::Need(*file, g, plan));
+        work = std::max(work, column);
+        continue;
+      }
       const int64_t width = FixedWidth(*schema.Column(plan.leaf));
       ARROW_ASSIGN_OR_RAISE(
-          const int64_t column,
-          plan.nested ? FieldRecoder::Need(*file, g, plan)
-                      : EditNeed(file, g, plan.leaf, rows, width > 0 ? width : kLongestCast, pool));
-      need = std::max(need, column);
+          const ChunkNeed column,
+          EditNeed(file, g, plan.leaf, rows, width > 0 ? width : kLongestCast, pool));
+      work = std::max(work, column.work);
+      kept += column.kept;
     }
+    need = std::max(need, work + kept);
   }
-  return need + file->footer_need() + ParquetAssembler::Need(*file) + kTaskOverhead;
+  ARROW_ASSIGN_OR_RAISE(const int64_t assembler, ParquetAssembler::Need(*file));
+  return need + file->footer_need() + assembler + kTaskOverhead;
 }
 
 }  // namespace floodwall

@@ -150,6 +150,12 @@ class Pruner {
       out_.bytes_read += index->index_bytes();
       indexes.push_back(std::move(*index));
     }
+    // Every other page may be left out; so many ranges are held by vectors that grow, twice.
+    size_t most_pages = 0;
+    for (const PageIndex& index : indexes) most_pages += index.pages().size();
+    auto charge = Reservation::Make(
+        file_->budget(), static_cast<int64_t>(3 * (most_pages / 2 + 1) * sizeof(RowRange)));
+    if (!charge.ok()) return arrow::Status::OK();
     std::vector<RowRange> kept = out_.ranges;
     for (size_t k = 0; k < stored_.size(); ++k) {
       const auto& descr = *file_->schema().Column(stored_[k].leaf);
@@ -170,6 +176,9 @@ class Pruner {
       ARROW_ASSIGN_OR_RAISE(const bool added, pages->Add(stored_[k].leaf, indexes[k], kept));
       if (!added) return arrow::Status::OK();
     }
+    kept.shrink_to_fit();
+    ARROW_RETURN_NOT_OK(charge->Resize(static_cast<int64_t>(kept.size() * sizeof(RowRange))));
+    out_.charge = *std::move(charge);
     out_.ranges = std::move(kept);
     if (!out_.ranges.empty()) out_.pages = std::move(pages);
     return arrow::Status::OK();

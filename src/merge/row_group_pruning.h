@@ -22,6 +22,7 @@
 
 #include "arrow/result.h"
 #include "dataset/selected_pages.h"
+#include "floodwall/budget.h"
 #include "floodwall/guarded_pool.h"
 #include "merge/key_ranges.h"
 
@@ -33,6 +34,7 @@ struct KeptRows {
   /// Where only some pages of the key columns need be read.
   std::shared_ptr<const SelectedPages> pages;
   int64_t bytes_read = 0;  ///< of what was asked
+  Reservation charge;      ///< of the ranges
 
   int64_t num_rows() const {
     int64_t rows = 0;

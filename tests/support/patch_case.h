@@ -306,7 +306,7 @@ class PatchCase {
   arrow::Status TryPatch(const std::string& out, PatchOutcome* outcome) {
     ARROW_ASSIGN_OR_RAISE(auto file, ParquetSource::Open(path_, context_.budget));
     ARROW_ASSIGN_OR_RAISE(const BaseChunk chunk, BaseChunk::Of(file, 1, 0));
-    ARROW_ASSIGN_OR_RAISE(const ChunkPages pages, ListPages(chunk));
+    ARROW_ASSIGN_OR_RAISE(const ListedPages pages, ListPages(chunk, context_.encode_pool));
     outcome->could_patch = PagePatcher::CanPatch(chunk, pages);
     if (!outcome->could_patch) return arrow::Status::OK();
     std::unique_ptr<ParquetAssembler> assembler;
