@@ -178,7 +178,9 @@ arrow::Status PatchedIndexes::LoadColumnIndex(bool trusted) {
           default: return nullptr;
         }
       },
-      [&](int16_t field_id) { return field_id == id::kBoundaryOrder ? &boundary_order_ : nullptr; }));
+      [&](int16_t field_id) {
+        return field_id == id::kBoundaryOrder ? &boundary_order_ : nullptr;
+      }));
   const int64_t pages = pages_->num_pages;
   const auto holds = [](const BaseList& list, Type element, int64_t count) {
     return list.element == element && list.count == count;
@@ -189,8 +191,7 @@ arrow::Status PatchedIndexes::LoadColumnIndex(bool trusted) {
   has_column_index_ =
       trusted && flags && holds(mins_, Type::kBinary, pages) && holds(maxs_, Type::kBinary, pages);
   has_null_counts_ = holds(null_counts_, Type::kI64, pages);
-  has_levels_ =
-      chunk_->descr->max_definition_level() == 1 && holds(levels_, Type::kI64, 2 * pages);
+  has_levels_ = chunk_->descr->max_definition_level() == 1 && holds(levels_, Type::kI64, 2 * pages);
   if (!has_column_index_) base_columns_.Reset();
   return arrow::Status::OK();
 }
@@ -224,8 +225,8 @@ arrow::Status PatchedIndexes::Seek(size_t base_page) {
     }
     if (has_value_bytes_) entry_.value_bytes = value_bytes_.cursor.Integer(Type::kI64);
   }
-  for (const BaseList* list : {&null_pages_, &mins_, &maxs_, &null_counts_, &levels_,
-                               &value_bytes_}) {
+  for (const BaseList* list :
+       {&null_pages_, &mins_, &maxs_, &null_counts_, &levels_, &value_bytes_}) {
     ARROW_RETURN_NOT_OK(list->cursor.status());
   }
   return arrow::Status::OK();
@@ -328,8 +329,7 @@ arrow::Result<std::string> PatchedIndexes::TakeColumnIndex() {
       AppendList(id::kNullCounts, Type::kI64, num_pages_, new_null_counts_, &writer, &out);
     }
     if (has_levels_) {
-      AppendList(id::kDefinitionHistograms, Type::kI64, 2 * num_pages_, new_levels_, &writer,
-                 &out);
+      AppendList(id::kDefinitionHistograms, Type::kI64, 2 * num_pages_, new_levels_, &writer, &out);
     }
     writer.Stop();
   }

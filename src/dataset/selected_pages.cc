@@ -102,8 +102,8 @@ arrow::Result<bool> SelectedPages::Add(int column, const PageIndex& index,
                         return true;
                       }).status());
   // Pieces are here, in the list of all while it grows, and in that of a reader.
-  const auto charge = static_cast<int64_t>(
-      4 * (pieces_.size() + count + 1) * sizeof(Piece) + count * sizeof(RowRange));
+  const auto charge = static_cast<int64_t>(4 * (pieces_.size() + count + 1) * sizeof(Piece) +
+                                           count * sizeof(RowRange));
   if (charge_ == nullptr) {
     ARROW_ASSIGN_OR_RAISE(auto first, Reservation::Make(file_->budget(), 0));
     charge_ = std::make_shared<Reservation>(std::move(first));

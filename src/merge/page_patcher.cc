@@ -84,8 +84,8 @@ arrow::Result<int64_t> PagePatcher::Need(const BaseChunk& chunk, const ChunkPage
           edits * static_cast<int64_t>(sizeof(RowEdit) + sizeof(ValueEdit) + 2);
   const bool indices = pages.uses_dictionary();
   std::bitset<64> others = pages.encodings;
-  for (const int64_t encoding : {field::kEncodingPlain, field::kEncodingPlainDictionary,
-                                 field::kEncodingRleDictionary}) {
+  for (const int64_t encoding :
+       {field::kEncodingPlain, field::kEncodingPlainDictionary, field::kEncodingRleDictionary}) {
     others.reset(static_cast<size_t>(encoding));
   }
   const bool decoded = chunk.descr->physical_type() == parquet::Type::BOOLEAN || others.any();

@@ -132,9 +132,8 @@ arrow::Result<std::optional<BatchCutter::Column>> BatchCutter::Look(
   ARROW_ASSIGN_OR_RAISE(const BaseChunk chunk, BaseChunk::Of(file, row_group, leaf));
   Column out;
   ARROW_ASSIGN_OR_RAISE(out.charge, Reservation::Make(file->budget(), 0));
-  ARROW_ASSIGN_OR_RAISE(
-      const ChunkPages pages,
-      SumUpPages(chunk, [&](const PageEntry& page) { return out.Add(page); }));
+  ARROW_ASSIGN_OR_RAISE(const ChunkPages pages,
+                        SumUpPages(chunk, [&](const PageEntry& page) { return out.Add(page); }));
   if (repeats) {
     // Short entries cannot make a batch too large.
     ARROW_ASSIGN_OR_RAISE(out.entry, LongestEntry(chunk, pages, 32, pool));
@@ -229,7 +228,8 @@ arrow::Result<int64_t> ReadNeed(const std::shared_ptr<ParquetSource>& file, int 
       ARROW_ASSIGN_OR_RAISE(const auto look, BatchCutter::Look(file, row_group, leaf, pool));
       if (look) {
         const int64_t longest = std::max(look->entry, look->longest);
-        batch = std::max(longest, kMostBatchBytes + std::max(kSmallPages, pages.max_uncompressed_bytes));
+        batch = std::max(longest,
+                         kMostBatchBytes + std::max(kSmallPages, pages.max_uncompressed_bytes));
         if (pages.all_dictionary_encoded) {
           batch = std::min(std::max(longest, kMostBatchBytes), rows * longest);
         }

@@ -59,8 +59,8 @@ struct ChunkNeed {
   int64_t kept = 0;  ///< from then on, until its file ends
 };
 
-/// Of a chunk that is written anew, what the assembler keeps beside the indexes: its metadata, where
-/// bounds may have become longer, and its bloom filter.
+/// Of a chunk that is written anew, what the assembler keeps beside the indexes: its metadata,
+/// where bounds may have become longer, and its bloom filter.
 arrow::Result<int64_t> KeptBytes(const ParquetSource& file, int row_group, int leaf,
                                  int64_t longest) {
   ARROW_ASSIGN_OR_RAISE(const auto bloom, file.FindBloomFilter(row_group, leaf));
@@ -70,16 +70,14 @@ arrow::Result<int64_t> KeptBytes(const ParquetSource& file, int row_group, int l
 }
 
 arrow::Result<ChunkNeed> EditNeed(const std::shared_ptr<ParquetSource>& file, int row_group,
-                                  int leaf, int64_t num_edits, int64_t longest,
-                                  GuardedPool* pool) {
+                                  int leaf, int64_t num_edits, int64_t longest, GuardedPool* pool) {
   ChunkNeed out;
   ARROW_ASSIGN_OR_RAISE(const BaseChunk chunk, BaseChunk::Of(file, row_group, leaf));
   ARROW_ASSIGN_OR_RAISE(const ChunkPages pages, SumUpPages(chunk));
   ARROW_ASSIGN_OR_RAISE(out.kept, KeptBytes(*file, row_group, leaf, longest));
   out.kept += PatchedIndexes::BytesAfter(chunk.tree, pages, num_edits, longest);
   if (PagePatcher::CanPatch(chunk, pages)) {
-    ARROW_ASSIGN_OR_RAISE(out.work,
-                          PagePatcher::Need(chunk, pages, num_edits, longest, pool));
+    ARROW_ASSIGN_OR_RAISE(out.work, PagePatcher::Need(chunk, pages, num_edits, longest, pool));
     return out;
   }
   ARROW_ASSIGN_OR_RAISE(const PageSummary summary, file->ScanPages(row_group, leaf));

@@ -220,3 +220,73 @@ source = lambda: table
     result = merge(tmp_path, source, mib)
     assert (result["inserted"], result["updated"]) == (0, 50)
     assert pq.read_table(tmp_path)["v"].drop_null().to_pylist() == [1] * 50
+
+
+_KEYS = {
+    "int64": "pa.array(numbers, pa.int64())",
+    "float64": "pa.array(numbers, pa.float64())",
+    "string": "pa.array([f'k{i:09}' for i in numbers])",
+}
+
+
+def write_small_pages(root: Path, kind: str, rows: int, page_rows: int, index: bool) -> None:
+    keys = eval(_KEYS[kind], {"pa": pa, "numbers": range(rows)})
+    table = pa.table({"k": keys, "v": range(rows), "t": ["abc"] * rows})
+    pages = {"write_page_index": index, "max_rows_per_page": page_rows}
+    batch = min(page_rows, 1000)
+    write(root, table, row_group_size=rows, use_dictionary=False, write_batch_size=batch, **pages)
+
+
+def small_pages_source(kind: str, first: int, rows: int, step: int) -> str:
+    """Rows of the target from `first` on, and ten new ones."""
+    return f"""
+numbers = [*range({first}, {rows}, {step}), *range({rows}, {rows + 10})]
+keys = {_KEYS[kind]}
+table = pa.table({{"k": keys, "v": [-1] * len(keys), "t": ["xyz"] * len(keys)}})
+source = lambda: table
+"""
+
+
+def check_small_pages(root: Path, result: dict[str, Any], strategy: str, rows: int) -> None:
+    matched = len(range(1, rows, 3))
+    inserted = 10 if strategy in ("upsert", "insert") else 0
+    assert result["inserted"] == inserted
+    assert result["updated"] == (matched if strategy == "upsert" else 0)
+    assert result["deleted"] == (matched if strategy == "delete" else 0)
+    values = pq.read_table(root, columns=["v"])["v"].to_pylist()
+    expected = [
+        -1 if strategy == "upsert" and i % 3 == 1 else i
+        for i in range(rows)
+        if strategy != "delete" or i % 3 != 1
+    ]
+    assert sorted(values) == sorted(expected + [-1] * inserted)
+
+
+@pytest.mark.parametrize("strategy", ["upsert", "delete", "insert"])
+@pytest.mark.parametrize("kind", list(_KEYS))
+@pytest.mark.parametrize(("rows", "page_rows"), [(250_000, 10), (30_000, 1)])
+def test_pages_of_few_rows(
+    tmp_path: Path, kind: str, rows: int, page_rows: int, strategy: str
+) -> None:
+    write_small_pages(tmp_path, kind, rows, page_rows, index=True)
+    source = small_pages_source(kind, 1, rows, 3)
+    result = merge(tmp_path, source, 4, strategy=strategy)
+    assert result["refused"]
+    check_small_pages(tmp_path, result, strategy, rows)
+    # What is kept of a page is what its index entry takes, not a tree of values.
+    assert result["minimum_bytes"] < 64 * MIB
+    assert result["peak_memory_bytes"] <= result["minimum_bytes"]
+
+
+@pytest.mark.parametrize("index", [False, True], ids=["", "index"])
+@pytest.mark.parametrize("kind", ["int64", "float64"])
+def test_a_hundred_thousand_pages(tmp_path: Path, kind: str, index: bool) -> None:
+    """A few rows of a million, in one row group: nothing but its pages takes memory."""
+    rows = 1_000_000
+    write_small_pages(tmp_path, kind, rows, 10, index)
+    result = merge(tmp_path, small_pages_source(kind, 7, rows, rows // 50), 8)
+    assert result["refused"]
+    assert result["minimum_bytes"] < 96 * MIB
+    assert (result["inserted"], result["updated"]) == (10, 50)
+    values = pq.read_table(tmp_path, columns=["v"])["v"].to_pylist()
+    assert values.count(-1) == 60
