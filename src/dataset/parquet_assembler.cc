@@ -228,6 +228,24 @@ arrow::Status ParquetAssembler::ReplaceMetadata(const std::string& key, const st
   return arrow::Status::OK();
 }
 
+arrow::Status ParquetAssembler::SetMetadata(const arrow::KeyValueMetadata& metadata) {
+  namespace field = parquet_field;
+  ARROW_ASSIGN_OR_RAISE(thrift::Value header, Header());
+  thrift::Value pairs;
+  pairs.type = thrift::Type::kList;
+  pairs.element_type = thrift::Type::kStruct;
+  for (int64_t i = 0; i < metadata.size(); ++i) {
+    thrift::Value pair;
+    pair.type = thrift::Type::kStruct;
+    pair.Set(field::key_value::kKey, thrift::Binary(metadata.key(i)));
+    pair.Set(field::key_value::kValue, thrift::Binary(metadata.value(i)));
+    pairs.elements.push_back(std::move(pair));
+  }
+  header.Set(field::file_metadata::kKeyValueMetadata, std::move(pairs));
+  SetHeader(header);
+  return arrow::Status::OK();
+}
+
 arrow::Status ParquetAssembler::KeepChunk(int column, EncodedChunk chunk, const ChunkFacts& facts) {
   OutRowGroup& group = groups_.back();
   ARROW_RETURN_NOT_OK(CheckPlace(column, facts));

@@ -23,6 +23,7 @@
 
 #include "arrow/io/interfaces.h"
 #include "arrow/result.h"
+#include "arrow/util/key_value_metadata.h"
 #include "dataset/chunk_metadata.h"
 #include "dataset/parquet_source.h"
 #include "dataset/staged_output.h"
@@ -74,6 +75,8 @@ class ParquetAssembler {
   arrow::Status ExtendSchema(const ParquetSource& one_column);
   /// Replaces the value of a key of the file's metadata, if it is there.
   arrow::Status ReplaceMetadata(const std::string& key, const std::string& value);
+  /// Gives the file this metadata instead of the base's.
+  arrow::Status SetMetadata(const arrow::KeyValueMetadata& metadata);
   /// `num_rows` may differ from the base's when no chunk was copied. Sorting columns are kept up
   /// to the first one with other values.
   arrow::Status EndRowGroup(int64_t num_rows);

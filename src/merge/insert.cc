@@ -12,6 +12,7 @@
 #include "arrow/builder.h"
 #include "arrow/compute/api.h"
 #include "floodwall/bytes.h"
+#include "merge/copied_groups.h"
 #include "merge/new_file.h"
 #include "parquet/exception.h"
 
@@ -45,6 +46,12 @@ class Inserter {
     ARROW_RETURN_NOT_OK(Plan(count));
     if (partitions_.known()) {
       ARROW_RETURN_NOT_OK(RunPartitions(count));
+      return std::move(files_);
+    }
+    ARROW_ASSIGN_OR_RAISE(const auto copies,
+                          FindCopies(*source_, wanted_, count, style_, group_rows_, context_));
+    if (!copies.empty()) {
+      ARROW_RETURN_NOT_OK(RunCopies(copies));
       return std::move(files_);
     }
     int64_t next = 0;
@@ -131,6 +138,27 @@ class Inserter {
     // Each column of a single row group is read once anyway: no need to hold them all.
     if (count <= group_rows_) return arrow::Status::OK();
     window_rows_ = fits >= count ? count : fits / group_rows_ * group_rows_;
+    return arrow::Status::OK();
+  }
+
+  /// Row groups of one source file after another, as many in a new file as it may have rows.
+  arrow::Status RunCopies(const std::vector<SourceRowGroup>& groups) {
+    for (auto first = groups.begin(); first != groups.end();) {
+      auto last = first;
+      for (int64_t rows = 0; last != groups.end() && last->file == first->file; ++last) {
+        rows += last->num_rows;
+        if (rows > context_->options.max_rows_per_file) break;
+      }
+      ARROW_ASSIGN_OR_RAISE(auto staged, storage_->CreateFile(commit_->StagePath(), 0644));
+      ARROW_ASSIGN_OR_RAISE(const AssembledFile made,
+                            CopyGroups({first, last}, style_, std::move(staged), context_));
+      context_->bytes_read += made.copied_bytes;
+      context_->bytes_copied += made.copied_bytes;
+      context_->bytes_written += made.size_bytes;
+      const std::string name = MakeName(salt_, static_cast<int>(files_.size()));
+      files_.push_back({made.staged_path, name, made.num_rows, made.size_bytes});
+      first = last;
+    }
     return arrow::Status::OK();
   }
 

@@ -3,7 +3,8 @@
 /// Writes source rows without a match into new files.
 ///
 /// Row groups and files are cut by the data and the options, never by the budget: where a row
-/// group's rows do not fit, its columns are read one after another.
+/// group's rows do not fit, its columns are read one after another. Row groups of a Parquet source
+/// that are new as a whole are copied where they look like those that would be written.
 ///
 /// Threading: one thread. Errors: kSchemaMismatch for values that do not fit, kCommit from
 /// the staged files, kMemoryLimitTooSmall. Memory: an encoder and the rows of a window, or of

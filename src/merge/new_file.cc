@@ -77,15 +77,12 @@ std::shared_ptr<const arrow::DataType> StorageOf(const std::shared_ptr<arrow::Da
   return arrow::internal::checked_cast<const arrow::ExtensionType&>(*type).storage_type();
 }
 
-/// What Arrow's own writer notes about the schema, so that types come back as they were.
-arrow::Result<std::shared_ptr<const arrow::KeyValueMetadata>> SchemaNote(
-    const arrow::Schema& schema, arrow::MemoryPool* pool) {
-  auto note =
-      schema.metadata() ? schema.metadata()->Copy() : std::make_shared<arrow::KeyValueMetadata>();
-  ARROW_ASSIGN_OR_RAISE(auto bytes, arrow::ipc::SerializeSchema(schema, pool));
-  ARROW_RETURN_NOT_OK(
-      note->Set("ARROW:schema", arrow::util::base64_encode(std::string_view(*bytes))));
-  return note;
+/// The schema that Arrow's writer makes of a style's, with decimals as the newest file has them.
+arrow::Result<std::shared_ptr<parquet::schema::GroupNode>> MakeStored(const FileStyle& style) {
+  std::shared_ptr<parquet::SchemaDescriptor> schema;
+  ARROW_RETURN_NOT_OK(parquet::arrow::ToParquetSchema(style.schema.get(), *style.properties,
+                                                      *style.arrow_properties, &schema));
+  return CloneSchema(*schema->group_node(), style.decimals);
 }
 
 }  // namespace
@@ -123,6 +120,11 @@ arrow::Result<FileStyle> FileStyle::Of(const Target& target, const arrow::Schema
       }
     }
     style.decimals = DecimalFormsOf(file->schema());
+    style.stored = CloneSchema(*file->schema().group_node(), {});
+    style.page_index = false;
+    for (int c = 0; c < file->num_columns() && file->num_row_groups() > 0; ++c) {
+      style.page_index |= file->has_page_index(0, c);
+    }
     for (int c = 0; c < file->num_columns(); ++c) {
       if (file->schema().Column(c)->physical_type() == parquet::Type::INT96) {
         arrow_builder.enable_deprecated_int96_timestamps();
@@ -146,7 +148,20 @@ arrow::Result<FileStyle> FileStyle::Of(const Target& target, const arrow::Schema
   }
   style.properties = builder.build();
   style.arrow_properties = arrow_builder.build();
+  if (!style.stored || style.stored->field_count() != style.schema->num_fields()) {
+    ARROW_ASSIGN_OR_RAISE(style.stored, MakeStored(style));
+  }
   return style;
+}
+
+arrow::Result<std::shared_ptr<const arrow::KeyValueMetadata>> FileStyle::Metadata(
+    arrow::MemoryPool* pool) const {
+  auto note =
+      schema->metadata() ? schema->metadata()->Copy() : std::make_shared<arrow::KeyValueMetadata>();
+  ARROW_ASSIGN_OR_RAISE(auto bytes, arrow::ipc::SerializeSchema(*schema, pool));
+  ARROW_RETURN_NOT_OK(
+      note->Set("ARROW:schema", arrow::util::base64_encode(std::string_view(*bytes))));
+  return note;
 }
 
 arrow::Result<std::unique_ptr<NewFile>> NewFile::Make(const FileStyle& style,
@@ -158,16 +173,13 @@ arrow::Result<std::unique_ptr<NewFile>> NewFile::Make(const FileStyle& style,
   for (const auto& field : style.schema->fields()) {
     out->nested_ |= arrow::is_nested(StorageOf(field->type())->id());
   }
-  std::shared_ptr<parquet::SchemaDescriptor> schema;
-  ARROW_RETURN_NOT_OK(parquet::arrow::ToParquetSchema(style.schema.get(), *style.properties,
-                                                      *style.arrow_properties, &schema));
-  auto root = CloneSchema(*schema->group_node(), style.decimals);
+  ARROW_ASSIGN_OR_RAISE(auto root, MakeStored(style));
   for (int c = 0; c < root->field_count(); ++c) {
     const auto& field = style.schema->field(c);
     ARROW_ASSIGN_OR_RAISE(auto stored, StoredType(*root->field(c), PlainType(field->type())));
     out->stored_.push_back(field->WithType(stored));
   }
-  ARROW_ASSIGN_OR_RAISE(auto note, SchemaNote(*style.schema, pool));
+  ARROW_ASSIGN_OR_RAISE(auto note, style.Metadata(pool));
   auto writer = parquet::ParquetFileWriter::Open(out->sink_, std::move(root), style.properties,
                                                  std::move(note));
   if (out->nested_) {

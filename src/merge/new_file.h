@@ -1,7 +1,8 @@
 #pragma once
 
 /// Writes one new Parquet file, column by column, in slices whose size depends on the data only:
-/// the same rows give the same bytes, whatever the budget and wherever the rows come from.
+/// the same rows give the same bytes, whatever the budget and wherever the rows come from. (The
+/// insert copies row groups of a Parquet source that are new as a whole: copied_groups.h.)
 ///
 /// Threading: one thread. Errors: kSchemaMismatch for values that do not fit, kCommit from the
 /// staged file, OutOfMemory. Throws Parquet's exceptions: the caller catches. Memory: of flat
@@ -35,9 +36,16 @@ struct FileStyle {
   std::shared_ptr<parquet::WriterProperties> properties;
   std::shared_ptr<parquet::ArrowWriterProperties> arrow_properties;
   DecimalForms decimals;  ///< of the newest file
+  /// The columns as Parquet has them: the newest file's own where it has them all.
+  std::shared_ptr<const parquet::schema::GroupNode> stored;
+  bool page_index = true;  ///< false: the newest file has none
 
   static arrow::Result<FileStyle> Of(const Target& target, const arrow::Schema& source_schema,
                                      RunContext* context);
+  /// The metadata of a file in this style: what Arrow's own writer notes about the schema, so that
+  /// types come back as they were.
+  arrow::Result<std::shared_ptr<const arrow::KeyValueMetadata>> Metadata(
+      arrow::MemoryPool* pool) const;
 };
 
 class NewFile {

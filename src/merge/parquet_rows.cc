@@ -36,6 +36,18 @@ class ParquetRows final : public RowSource {
     return bytes;
   }
 
+  std::vector<SourceRowGroup> RowGroups() const override {
+    std::vector<SourceRowGroup> groups;
+    int64_t first = 0;
+    for (const auto& file : files_) {
+      for (int g = 0; g < file->num_row_groups(); ++g) {
+        groups.push_back({file, g, first, file->row_group_rows(g)});
+        first += file->row_group_rows(g);
+      }
+    }
+    return groups;
+  }
+
   arrow::Result<int64_t> LoadedBytesPerRow() override {
     // Asked by the rewrite and by the insert: sampled once.
     if (loaded_bytes_per_row_ == 0) {

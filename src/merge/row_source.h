@@ -18,11 +18,20 @@
 
 #include "arrow/result.h"
 #include "arrow/table.h"
+#include "dataset/parquet_source.h"
 #include "floodwall/merge.h"
 #include "merge/row_set.h"
 #include "merge/run_context.h"
 
 namespace floodwall {
+
+/// A row group of a source's Parquet file.
+struct SourceRowGroup {
+  std::shared_ptr<ParquetSource> file;
+  int row_group = 0;
+  int64_t first_ordinal = 0;
+  int64_t num_rows = 0;
+};
 
 class RowSource {
  public:
@@ -58,6 +67,8 @@ class RowSource {
   arrow::Status ForEachBatch(const std::vector<std::string>& columns, const Visit& visit) {
     return ReadRows(columns, 0, num_rows_, visit);
   }
+  /// The row groups that the rows lie in, in order; none where they do not lie in Parquet files.
+  virtual std::vector<SourceRowGroup> RowGroups() const { return {}; }
   /// The rows with these ascending ordinals.
   virtual arrow::Result<std::shared_ptr<const RowSet>> Load(std::vector<int64_t> ordinals) = 0;
 

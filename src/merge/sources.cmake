@@ -1,5 +1,5 @@
 floodwall_module(merge
-  SOURCES byte_array_sizes.cc chunk_dictionary.cc column_recoder.cc decoded_values.cc
+  SOURCES byte_array_sizes.cc chunk_dictionary.cc column_recoder.cc copied_groups.cc decoded_values.cc
           field_plan.cc field_recoder.cc fit_values.cc group_loader.cc index_partition.cc
           insert.cc inspection.cc key_encoder.cc key_examples.cc key_index.cc key_matcher.cc
           key_matching.cc key_partitions.cc key_ranges.cc key_schema.cc key_values.cc merge.cc
