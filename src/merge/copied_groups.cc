@@ -52,11 +52,12 @@ arrow::Result<bool> CanCopy(const BaseChunk& chunk, const ChunkPages& pages,
                    pages.max_compressed_bytes}) <= kMostPageBytes;
 }
 
-arrow::Status CheckPages(const BaseChunk& chunk, const ChunkPages& pages, PageLoader* loader) {
+arrow::Status CheckPages(const BaseChunk& chunk, PageLoader* loader) {
   ARROW_RETURN_NOT_OK(loader->Open(chunk));
-  if (pages.dictionary) ARROW_RETURN_NOT_OK(loader->Load(*pages.dictionary).status());
-  for (const PageEntry& page : pages.data) ARROW_RETURN_NOT_OK(loader->Load(page).status());
-  return arrow::Status::OK();
+  ARROW_ASSIGN_OR_RAISE(const ChunkPages pages, SumUpPages(chunk, [&](const PageEntry& page) {
+                          return loader->Load(page).status();
+                        }));
+  return pages.dictionary ? loader->Load(*pages.dictionary).status() : arrow::Status::OK();
 }
 
 }  // namespace
@@ -89,19 +90,18 @@ arrow::Result<std::vector<SourceRowGroup>> FindCopies(const RowSource& source,
     for (const SourceRowGroup& group : groups) {
       if (group.file.get() != known && !checking) {
         known = group.file.get();
-        if (!HasColumns(*known, *source.schema(), style) ||
-            ParquetAssembler::Need(*known) > kMostFooterBytes) {
-          return none;
-        }
+        if (!HasColumns(*known, *source.schema(), style)) return none;
+        ARROW_ASSIGN_OR_RAISE(const int64_t footer, ParquetAssembler::Need(*known));
+        if (footer > kMostFooterBytes) return none;
       }
       for (int c = 0; c < group.file->num_columns(); ++c) {
         ARROW_RETURN_NOT_OK(context->progress.CheckCancelled());
         ARROW_ASSIGN_OR_RAISE(const BaseChunk chunk, BaseChunk::Of(group.file, group.row_group, c));
-        ARROW_ASSIGN_OR_RAISE(const ChunkPages pages, ListPages(chunk));
         if (checking) {
-          ARROW_RETURN_NOT_OK(CheckPages(chunk, pages, &loader));
+          ARROW_RETURN_NOT_OK(CheckPages(chunk, &loader));
           continue;
         }
+        ARROW_ASSIGN_OR_RAISE(const ChunkPages pages, SumUpPages(chunk));
         ARROW_ASSIGN_OR_RAISE(const bool can, CanCopy(chunk, pages, style));
         if (!can) return none;
       }
