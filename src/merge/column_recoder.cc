@@ -55,7 +55,7 @@ class TakenValues {
  public:
   using T = typename DType::c_type;
   TakenValues(const std::vector<RowMatch>* matches, const ColumnRecoder::TakeValues& take,
-            const parquet::ColumnDescriptor* column, GuardedPool* pool)
+              const parquet::ColumnDescriptor* column, GuardedPool* pool)
       : matches_(matches), take_(take), column_(column), pool_(pool) {}
 
   /// Makes match `index` readable, and those before end(); indices ascend.

@@ -12,7 +12,7 @@ namespace floodwall {
 namespace {
 
 /// Smaller row groups are joined by encoding them, unless they are all there is.
-constexpr int64_t kLeastRows = 64 * 1024;
+constexpr int64_t kLeastRows = int64_t{64} * 1024;
 /// New files have pages of a mebibyte, and so has what is copied into them, about.
 constexpr int64_t kMostPageBytes = 2 * kMiB;
 constexpr int64_t kMostFooterBytes = 2 * kMiB;
@@ -66,7 +66,7 @@ arrow::Result<std::vector<SourceRowGroup>> FindCopies(const RowSource& source,
                                                       const RowBitmap& wanted, int64_t count,
                                                       const FileStyle& style, int64_t most_rows,
                                                       RunContext* context) {
-  const std::vector<SourceRowGroup> none;
+  std::vector<SourceRowGroup> none;
   std::vector<SourceRowGroup> groups;
   int64_t rows = 0;
   for (const SourceRowGroup& group : source.RowGroups()) {

@@ -65,7 +65,7 @@ arrow::Result<int64_t> KeptBytes(const ParquetSource& file, int row_group, int l
                                  int64_t longest) {
   ARROW_ASSIGN_OR_RAISE(const auto bloom, file.FindBloomFilter(row_group, leaf));
   return static_cast<int64_t>(sizeof(EncodedChunk)) +
-         3 * file.row_group_bytes(row_group) / (2 * file.num_columns()) +
+         3 * file.row_group_bytes(row_group) / (int64_t{2} * file.num_columns()) +
          2 * std::min<int64_t>(longest, ValueBounds::kMaxBytes) + bloom.length;
 }
 

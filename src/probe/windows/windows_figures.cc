@@ -31,7 +31,8 @@ MemoryReadings ReadingsOf(const WindowsFigures& figures) {
   out.rss_anon = ReadingOf(figures.private_bytes, figures.process_error, kWindowsProcess);
   out.rss_peak = ReadingOf(figures.peak_working_set, figures.process_error, kWindowsProcess);
   out.host_total = ReadingOf(figures.total_physical, figures.machine_error, kWindowsMachine);
-  out.host_available = ReadingOf(figures.available_physical, figures.machine_error, kWindowsMachine);
+  out.host_available =
+      ReadingOf(figures.available_physical, figures.machine_error, kWindowsMachine);
   if (out.host_available.known() && figures.available_commit >= 0) {
     out.host_available.value = std::min(out.host_available.value, figures.available_commit);
   }
