@@ -59,7 +59,7 @@ test: $(VENV)/installed $(VENV)/group-test wheel-tests ## build and run all test
 test-long: test docs $(VENV)/group-examples $(VENV)/group-readers ## sanitizers, the long crash runs, docs, examples
 	for preset in asan tsan; do \
 	  $(call configure,$$preset) && $(call build,$$preset) && \
-	  (cd build/$$preset && FLOODWALL_STRESS_SECONDS=60 FLOODWALL_POWER_LOSS_SEEDS=8 $(CURDIR)/$(VENV)/bin/ctest --output-on-failure) || exit 1; done
+	  (cd build/$$preset && FLOODWALL_STRESS_SECONDS=60 FLOODWALL_POWER_LOSS_SEEDS=4 $(CURDIR)/$(VENV)/bin/ctest --output-on-failure) || exit 1; done
 	$(PY) -m pytest -q -m long
 	$(MAKE) tidy cross
 	$(MAKE) test-packaging

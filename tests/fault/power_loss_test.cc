@@ -148,7 +148,7 @@ TEST_P(PowerLossTest, MayStrikeTheRecovery) {
       const bool is_new = IsNew(after.path());
       if (recovered.changes() == 0) continue;
       // They are much the same at neighbouring changes.
-      if (++recoveries % 8 != 1 && !IsLong()) continue;
+      if (++recoveries % (IsLong() ? 4 : 8) != 1) continue;
       for (int j = 0; j <= recovered.changes() && !HasFailure(); ++j) {
         const PowerLoss::Kind kinds[] = {PowerLoss::kUnsyncedIsLost, PowerLoss::kAnything,
                                          PowerLoss::kNothingIsLost, PowerLoss::kLaterIsLost};
