@@ -90,9 +90,9 @@ class OneGroup {
     budget_ = Budget::Make("test", limit);
     pool_ = GuardedPool::Make(budget_);
     file_ = ParquetSource::Open(directory_.path() + "/changed.parquet", budget_).ValueOrDie();
-    const auto kept = FindKeptRows(keys, file_, 0, pool_);
+    auto kept = FindKeptRows(keys, file_, 0, pool_);
     EXPECT_TRUE(kept.ok()) << kept.status().ToString();
-    return kept.ok() ? *kept : KeptRows{};
+    return kept.ok() ? std::move(*kept) : KeptRows{};
   }
   Ranges Kept(const KeyRanges& keys) { return Find(keys).ranges; }
 
