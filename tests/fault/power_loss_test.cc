@@ -103,7 +103,9 @@ class PowerLossTest : public ::testing::TestWithParam<MergeScenario> {
     }
     const auto again = GetParam().run({.storage = &storage}, PathIn(top));
     ASSERT_TRUE(again.ok()) << again.status().ToString();
-    if (recovers) EXPECT_EQ(again->already_committed, is_new);
+    if (recovers) {
+      EXPECT_EQ(again->already_committed, is_new);
+    }
     EXPECT_TRUE(again->already_committed || !must_be_new);
     EXPECT_EQ(testing::RowsOf(PathIn(top)), new_);
     // A merge that finds its token does not look for what else is there.
@@ -172,7 +174,9 @@ TEST_P(PowerLossTest, MayFollowAKillAndItsRecovery) {
     RecordingStorage storage(&disk);
     testing::FaultyStorage dying(k, EIO, true, &storage);
     if (GetParam().run({.storage = &dying}, PathIn(top.path())).ok()) continue;
-    if (k % 2 == 0) ASSERT_TRUE(RecoverIn(top.path(), &storage).ok());
+    if (k % 2 == 0) {
+      ASSERT_TRUE(RecoverIn(top.path(), &storage).ok());
+    }
     const auto again = GetParam().run({.storage = &storage}, PathIn(top.path()));
     ASSERT_TRUE(again.ok()) << again.status().ToString();
     for (const PowerLoss& loss : LossesAt(k)) {
