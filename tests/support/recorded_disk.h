@@ -72,10 +72,10 @@ class RecordedDisk {
   };
   struct Change {
     enum Kind { kNames, kWrite, kTruncate, kSync, kMode } kind;
-    std::vector<Entry> entries;  ///< kNames
-    int node = kNone;            ///< the others
+    std::vector<Entry> entries{};  ///< kNames
+    int node = kNone;              ///< the others
     int64_t offset = 0;
-    std::string bytes;
+    std::string bytes{};
     mode_t mode = 0;
   };
 
