@@ -102,11 +102,12 @@ _ENDLESS = """
 def batches():
     while True:
         yield batch
-        if len(rows) == 40:
-            interrupt()
         rows.append(len(batch))
+        if len(rows) > 40 and "spool" in seen and not told:
+            told.append(len(rows))
+            interrupt()
 
-rows = []
+rows, told = [], []
 batch = pq.read_table(source).to_batches()[0]
 stream = pa.RecordBatchReader.from_batches(batch.schema, batches())
 floodwall.merge(stream, root, "upsert", "id", max_memory="24MiB", progress=stop_in("none"))
