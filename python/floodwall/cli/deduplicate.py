@@ -12,6 +12,7 @@ from floodwall.cli.options import (
     add_command,
     add_keys,
     add_output,
+    add_snapshot,
     columns,
 )
 from floodwall.merge import deduplicate
@@ -38,11 +39,7 @@ def add_parser(commands: Commands) -> None:
         help="greatest or least row, else by position (default: %(default)s)",
     )  # fmt: skip
     add_bounds(parser)
-    parser.add_argument(
-        "--snapshot", default="in_place", choices=["in_place", "exchange"],
-        help="exchange: readers find the old directory or the new one, never files of both "
-        "(default: %(default)s)",
-    )  # fmt: skip
+    add_snapshot(parser)
     add_output(parser)
     parser.set_defaults(run=run)
 

@@ -13,6 +13,7 @@ from floodwall.cli.options import (
     add_command,
     add_keys,
     add_output,
+    add_snapshot,
     columns,
     positive,
     size,
@@ -90,11 +91,7 @@ def add_parser(commands: Commands) -> None:
         "--max-spill", type=size, metavar="SIZE",
         help="most bytes on disk there (default: 90 %% of free)",
     )  # fmt: skip
-    others.add_argument(
-        "--snapshot", default="in_place", choices=["in_place", "exchange"],
-        help="exchange: readers find the old directory or the new one, never files of both "
-        "(default: %(default)s)",
-    )  # fmt: skip
+    add_snapshot(others)
     others.add_argument(
         "--idempotency-token", metavar="TEXT",
         help="do nothing if a merge with this name was committed already",

@@ -93,6 +93,15 @@ def add_bounds(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     return group
 
 
+def add_snapshot(container: argparse._ActionsContainer) -> None:
+    """Add what readers meet while a dataset changes, to a parser or a group of one."""
+    container.add_argument(
+        "--snapshot", default="in_place", choices=["in_place", "exchange"],
+        help="exchange: readers find the old directory or the new one, never files of both "
+        "(default: %(default)s)",
+    )  # fmt: skip
+
+
 def add_output(parser: argparse.ArgumentParser, *, progress: bool = True) -> None:
     """Add how results are shown."""
     group = parser.add_argument_group("output")
