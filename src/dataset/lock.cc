@@ -1,6 +1,5 @@
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -8,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "base/file_lock.h"
 #include "dataset/commit.h"
 #include "floodwall/error.h"
 
@@ -15,13 +15,6 @@ namespace floodwall {
 namespace {
 
 constexpr int kLockAttempts = 10;
-
-bool IsStillAt(int fd, const std::string& path) {
-  struct stat held{};
-  struct stat found{};
-  return ::fstat(fd, &held) == 0 && ::stat(path.c_str(), &found) == 0 &&
-         held.st_dev == found.st_dev && held.st_ino == found.st_ino;
-}
 
 }  // namespace
 
@@ -48,10 +41,7 @@ arrow::Result<std::unique_ptr<DatasetLock>> DatasetLock::Acquire(Storage* storag
       return MakeOsError(ErrorKind::kCommit, errno, "cannot open the dataset's lock", path);
     }
     auto opened = std::unique_ptr<DatasetLock>(new DatasetLock(fd));
-    int result = 0;
-    do {
-      result = ::flock(fd, LOCK_EX | LOCK_NB);
-    } while (result != 0 && errno == EINTR);
+    const int result = LockFile(fd, LOCK_EX | LOCK_NB);
     if (result != 0 && errno != EWOULDBLOCK) {
       return MakeOsError(ErrorKind::kCommit, errno, "cannot lock the dataset", path);
     }

@@ -6,7 +6,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include <cerrno>
+#include "base/file_lock.h"
 
 namespace floodwall {
 
@@ -39,13 +39,7 @@ int SpillCalls::OpenDirectory(const char* path) {
   return ::open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-int SpillCalls::Lock(int fd) {
-  int result = 0;
-  do {
-    result = ::flock(fd, LOCK_EX);
-  } while (result != 0 && errno == EINTR);
-  return result;
-}
+int SpillCalls::Lock(int fd) { return LockFile(fd, LOCK_EX); }
 
 int SpillCalls::FreeBytes(const char* path, int64_t* out) {
   struct statvfs info{};

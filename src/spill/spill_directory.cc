@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 #include <random>
 #include <utility>
 
+#include "base/file_lock.h"
 #include "floodwall/bytes.h"
 #include "floodwall/error.h"
 
@@ -31,13 +31,6 @@ std::string MakeName() {
   char name[32];
   std::snprintf(name, sizeof(name), "spill-%08x%08x", device(), device());
   return name;
-}
-
-bool IsStillAt(int fd, const std::string& path) {
-  struct stat held{};
-  struct stat found{};
-  return ::fstat(fd, &held) == 0 && ::stat(path.c_str(), &found) == 0 &&
-         held.st_dev == found.st_dev && held.st_ino == found.st_ino;
 }
 
 }  // namespace
@@ -211,11 +204,7 @@ arrow::Status SpillDirectory::Charge(int64_t bytes) {
 AbandonedSpill::AbandonedSpill(const std::string& path)
     : fd_(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) {
   if (fd_ < 0) return;
-  int result = 0;
-  do {
-    result = ::flock(fd_, LOCK_EX | LOCK_NB);
-  } while (result != 0 && errno == EINTR);
-  is_abandoned_ = result == 0 || errno != EWOULDBLOCK;
+  is_abandoned_ = LockFile(fd_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
 }
 
 AbandonedSpill::~AbandonedSpill() {
