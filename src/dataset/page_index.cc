@@ -121,16 +121,6 @@ bool PageIndex::ReadBounds(std::string_view encoded) {
   bool has_min = false;
   bool has_max = false;
   bounds_.resize(pages_.size());
-  const auto text = [&]() -> std::string_view {
-    const int64_t length = cursor.BinaryLength();
-    const auto begin = static_cast<size_t>(cursor.position());
-    if (!cursor.ok() || static_cast<size_t>(length) > encoded.size() - begin) {
-      cursor.Fail("length");
-      return {};
-    }
-    cursor.Seek(static_cast<int64_t>(begin) + length);
-    return encoded.substr(begin, static_cast<size_t>(length));
-  };
   while (cursor.Next(&scope, &f)) {
     switch (f.id) {
       case id::kNullPages:
@@ -140,12 +130,12 @@ bool PageIndex::ReadBounds(std::string_view encoded) {
         break;
       case id::kMinValues:
         if (!Expect(&cursor, f, Type::kBinary, pages_.size())) return false;
-        for (Bounds& page : bounds_) page.min = text();
+        for (Bounds& page : bounds_) page.min = cursor.View();
         has_min = true;
         break;
       case id::kMaxValues:
         if (!Expect(&cursor, f, Type::kBinary, pages_.size())) return false;
-        for (Bounds& page : bounds_) page.max = text();
+        for (Bounds& page : bounds_) page.max = cursor.View();
         has_max = true;
         break;
       case id::kNullCounts:

@@ -305,16 +305,28 @@ std::shared_ptr<arrow::io::RandomAccessFile> ParquetSource::OpenInput(arrow::Mem
   return std::make_shared<PreadFile>(shared_from_this(), fd_, path_, size_, pool);
 }
 
+arrow::Status ParquetSource::CheckRange(int64_t offset, int64_t length) const {
+  const bool inside = offset >= 0 && length >= 0 && offset <= size_ && length <= size_ - offset;
+  return inside ? arrow::Status::OK() : Corrupt("a range lies outside the file");
+}
+
+arrow::Status ParquetSource::ReadWhole(int64_t offset, int64_t length, void* out) const {
+  ARROW_ASSIGN_OR_RAISE(const int64_t n, ReadFully(fd_, path_, offset, length, out));
+  if (n == length) return arrow::Status::OK();
+  return MakeOsError(ErrorKind::kCommit, EIO, "cannot read the file, it has shrunk", path_);
+}
+
+arrow::Status ParquetSource::ReadRange(int64_t offset, int64_t length, ByteBuffer* out) const {
+  ARROW_RETURN_NOT_OK(CheckRange(offset, length));
+  ARROW_RETURN_NOT_OK(out->Resize(length));
+  return ReadWhole(offset, length, out->data());
+}
+
 arrow::Result<std::string> ParquetSource::ReadRange(int64_t offset, int64_t length) const {
-  if (offset < 0 || length < 0 || offset > size_ || length > size_ - offset) {
-    return Corrupt("a range lies outside the file");
-  }
+  ARROW_RETURN_NOT_OK(CheckRange(offset, length));
   try {
     std::string out(static_cast<size_t>(length), '\0');
-    ARROW_ASSIGN_OR_RAISE(const int64_t n, ReadFully(fd_, path_, offset, length, out.data()));
-    if (n != length) {
-      return MakeOsError(ErrorKind::kCommit, EIO, "cannot read the file, it has shrunk", path_);
-    }
+    ARROW_RETURN_NOT_OK(ReadWhole(offset, length, out.data()));
     return out;
   } catch (const std::bad_alloc&) {
     return arrow::Status::OutOfMemory("no memory to read ", length, " bytes of '", path_, "'");

@@ -19,6 +19,7 @@
 #include "arrow/io/interfaces.h"
 #include "arrow/result.h"
 #include "arrow/type_fwd.h"
+#include "dataset/byte_buffer.h"
 #include "dataset/chunk_metadata.h"
 #include "dataset/compact_thrift.h"
 #include "dataset/footer_index.h"
@@ -110,6 +111,8 @@ class ParquetSource : public std::enable_shared_from_this<ParquetSource> {
   std::shared_ptr<arrow::io::RandomAccessFile> OpenInput(arrow::MemoryPool* pool);
   /// The caller charges `length` before, where it can be large.
   arrow::Result<std::string> ReadRange(int64_t offset, int64_t length) const;
+  /// The same into memory of a pool.
+  arrow::Status ReadRange(int64_t offset, int64_t length, ByteBuffer* out) const;
   /// Walks the page headers of a chunk through a small window.
   arrow::Result<PageSummary> ScanPages(int row_group, int column) const;
   /// Header and bitset of a chunk's bloom filter; length 0 when it has none.
@@ -130,6 +133,8 @@ class ParquetSource : public std::enable_shared_from_this<ParquetSource> {
   arrow::Status FindFooter(int64_t* begin, int64_t* end);
   arrow::Status Load();
   arrow::Status CheckColumns() const;
+  arrow::Status CheckRange(int64_t offset, int64_t length) const;
+  arrow::Status ReadWhole(int64_t offset, int64_t length, void* out) const;
   arrow::Result<std::shared_ptr<Parsed>> Parse(int row_group,
                                                const std::map<int, std::string>& chunks) const;
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "dataset/parquet_thrift.h"
-#include "dataset/pread_file.h"
 #include "floodwall/bytes.h"
 
 namespace floodwall {
@@ -62,14 +61,6 @@ constexpr int64_t kSmall = 4 * kKiB;
 /// An offset, a size and a row number that were short and become long, and null counts and levels.
 constexpr int64_t kPageGrowth = 12;
 
-std::string_view Text(Cursor* cursor, std::string_view bytes) {
-  const int64_t length = cursor->BinaryLength();
-  const int64_t begin = cursor->position();
-  cursor->Seek(begin + length);
-  return cursor->ok() ? bytes.substr(static_cast<size_t>(begin), static_cast<size_t>(length))
-                      : std::string_view();
-}
-
 }  // namespace
 
 int64_t PatchedIndexes::BytesAfter(const thrift::Value& chunk, const ChunkPages& pages,
@@ -112,15 +103,7 @@ arrow::Result<std::unique_ptr<PatchedIndexes>> PatchedIndexes::Make(const BaseCh
     const int64_t offset = chunk->tree.GetInt(offset_id, -1);
     *found = offset > 0;
     if (!*found) return arrow::Status::OK();
-    const int64_t length = LengthOf(chunk->tree, offset_id, length_id);
-    const ParquetSource& file = *chunk->file;
-    if (offset > file.size_bytes() || length > file.size_bytes() - offset) {
-      return file.Corrupt("an index lies outside the file");
-    }
-    ARROW_RETURN_NOT_OK(bytes->Resize(length));
-    ARROW_ASSIGN_OR_RAISE(const int64_t got,
-                          ReadFully(file.fd(), file.path(), offset, length, bytes->data()));
-    return got == length ? arrow::Status::OK() : file.Corrupt("an index ends early");
+    return chunk->file->ReadRange(offset, LengthOf(chunk->tree, offset_id, length_id), bytes);
   };
   namespace id = field::column_chunk;
   ARROW_RETURN_NOT_OK(read(id::kOffsetIndexOffset, id::kOffsetIndexLength, &out->has_offset_index_,
@@ -214,10 +197,9 @@ arrow::Status PatchedIndexes::LoadOffsetIndex() {
 arrow::Status PatchedIndexes::Seek(size_t base_page) {
   for (; next_page_ <= base_page; ++next_page_) {
     if (has_column_index_) {
-      const std::string_view bytes = TextOf(base_columns_);
       entry_.null_page = static_cast<uint8_t>(null_pages_.cursor.Integer(Type::kByte));
-      entry_.min = Text(&mins_.cursor, bytes);
-      entry_.max = Text(&maxs_.cursor, bytes);
+      entry_.min = mins_.cursor.View();
+      entry_.max = maxs_.cursor.View();
       if (has_null_counts_) entry_.nulls = null_counts_.cursor.Integer(Type::kI64);
       if (has_levels_) {
         for (int64_t& count : entry_.levels) count = levels_.cursor.Integer(Type::kI64);

@@ -149,6 +149,14 @@ std::string Cursor::Bytes(int64_t length) {
   return out;
 }
 
+std::string_view Cursor::View() {
+  const auto length = static_cast<size_t>(BinaryLength());
+  if (length > window_.size() - at_) Fail("ends early");
+  if (!status_.ok()) return {};
+  at_ += length;
+  return window_.substr(at_ - length, length);
+}
+
 uint64_t Cursor::CheckedCount(uint64_t count, uint64_t bytes_each) {
   // Each element takes a byte at least: a count beyond the rest is a lie, found before anybody
   // takes memory for it.

@@ -96,6 +96,8 @@ class Cursor {
   /// Length of a kBinary; then its bytes are read or sought past.
   int64_t BinaryLength();
   std::string Bytes(int64_t length);
+  /// A kBinary where it lies, of a cursor over bytes in memory.
+  std::string_view View();
   ContainerHeader List();  ///< kList kSet
   ContainerHeader Map();
   /// Passes over a value. `depth`: structs around it.
